@@ -48,6 +48,7 @@ export const limits = {
   templateStepsPerMessage: 2_000,
   templateStringCharacters: 512 * MiB,
   templateItems: 1_048_576,
+  templateDepth: 500,
   /** Last guard against a template that no counter caught. */
   templateMilliseconds: 2_000,
 
@@ -66,6 +67,14 @@ export const limits = {
   workgroupsPerDimension: 65_535,
   /** Bytes handed to the GPU queue before the upload waits for the queue to drain. */
   uploadBytesInFlight: 64 * MiB,
+  /** Dimensions of an attention head that the GPU kernels take: one lane each. */
+  gpuHeadDim: 256,
+  /** Bytes of a shard that are visible at once while it is uploaded. */
+  uploadWindowBytes: 16 * MiB,
+  /** Experts lie in device buffers of this size, or of one expert's where that is more. */
+  gpuSlabBytes: 256 * MiB,
+  /** What experts take on a graphics card unless said otherwise: WebGPU does not tell what it has. */
+  gpuExpertBytes: 8 * GiB,
   /** Bind groups kept for dispatches that come back; all are dropped when there are more. */
   gpuBindGroups: 16_384,
   /** Parameter blocks that recorded dispatches may have in use at once. */
@@ -98,4 +107,11 @@ export const limits = {
   progressBarMs: 100,
   progressLineMs: 5_000,
   temperature: 100,
+
+  /** Threads of the CPU backend. */
+  cpuThreads: 64,
+  /** Multiply-adds from which threads share an op: waking one costs as much as about 50,000. */
+  cpuSharedWork: 200_000,
+  /** Parts of an op for each thread, so that a slow one can take fewer. */
+  cpuPartsPerThread: 4,
 } as const;
