@@ -106,6 +106,8 @@ export const limits = {
   /** Milliseconds between two states of a progress bar, and between two lines where there is none. */
   progressBarMs: 100,
   progressLineMs: 5_000,
+  /** Files that `doctor` wants a process to be able to open: shards, the device, a server's sockets. */
+  openFilesWanted: 1_024,
   temperature: 100,
 
   /** Threads of the CPU backend. */

@@ -1,0 +1,155 @@
+/** What each command takes and says about itself. Parsed by flags.ts, printed by help.ts. */
+
+import type { FlagName } from "./flag-table.ts";
+
+export interface Argument {
+  readonly name: string;
+  readonly required: boolean;
+  readonly help: string;
+}
+
+/** Inputs that exclude each other: at most one of them, or exactly one when `required`. */
+export interface Alternatives {
+  readonly flags: readonly FlagName[];
+  readonly argument: boolean;
+  readonly required: boolean;
+}
+
+export interface Command {
+  readonly summary: string;
+  readonly arguments: readonly Argument[];
+  readonly flags: readonly FlagName[];
+  readonly alternatives: readonly Alternatives[];
+  /** Paragraphs of the help text. */
+  readonly details: readonly string[];
+  readonly example: string;
+}
+
+const model: Argument = { name: "MODEL", required: true, help: "model folder" };
+
+export const commands = {
+  prompt: {
+    summary: "generate text from one prompt",
+    arguments: [
+      { name: "TEXT", required: false, help: "the prompt; `-`, or nothing, reads standard input" },
+    ],
+    flags: [
+      "model",
+      "raw",
+      "tokens",
+      "maxTokens",
+      "temperature",
+      "topK",
+      "topP",
+      "minP",
+      "seed",
+      "stop",
+      "json",
+      "backend",
+    ],
+    alternatives: [{ flags: ["tokens"], argument: true, required: false }],
+    details: [
+      "The text becomes the user's message in the model's chat template; with --raw it is the beginning " +
+      "of a plain text, after the beginning-of-sequence token that the model asks for. With --tokens " +
+      "the ids are taken as they are and nothing is added.",
+      "One newline at the end of standard input is not part of the prompt.",
+      "Generation ends at the model's end-of-sequence token, at a --stop string (which is not printed), " +
+      "after --max-tokens, or when the model's context is full.",
+      "A model folder without a tokenizer takes --tokens only; the ids that it generates are printed, " +
+      "separated by spaces, and `text` in the JSON document is empty.",
+      "--json prints one document: text, tokens, finish_reason (stop or length), usage (prompt_tokens, " +
+      "completion_tokens, total_tokens) and timings (prefill_ms, decode_ms, " +
+      "prefill_tokens_per_second, decode_tokens_per_second).",
+    ],
+    example: 'arctic prompt --model arctic-fp8 --temperature 0 "Name three rivers."',
+  },
+  score: {
+    summary: "log-probability of every token of a text",
+    arguments: [],
+    flags: ["model", "tokensFile", "textFile", "top", "backend"],
+    alternatives: [{ flags: ["tokensFile", "textFile"], argument: false, required: true }],
+    details: [
+      'One JSON line a token: {"pos", "token", "logprob", "next"}. `logprob` is the natural logarithm ' +
+      "of the token's probability after the tokens before it, null for the first. `next` is what the " +
+      "model expects after this token: [id, logprob] pairs, likeliest first. Minus infinity is " +
+      "written as -9999.",
+      "Afterwards standard error tells the number of tokens, the mean negative log-likelihood and the " +
+      "perplexity.",
+    ],
+    example: "arctic score --model arctic-fp8 --text-file essay.txt --top 5",
+  },
+  convert: {
+    summary: "turn a Hugging Face checkpoint into a model folder",
+    arguments: [
+      { name: "SRC", required: true, help: "checkpoint folder: config.json and *.safetensors" },
+      { name: "OUT", required: true, help: "model folder to write" },
+    ],
+    flags: ["force", "json", "backend"],
+    alternatives: [],
+    details: [
+      "Matrices become FP8 (E4M3) with one scale a row; values that lie on that grid already are kept " +
+      "exactly. A conversion that was interrupted goes on where it stopped.",
+    ],
+    example: "arctic convert snowflake-arctic-instruct arctic-fp8",
+  },
+  inspect: {
+    summary: "show what a model folder holds",
+    arguments: [model],
+    flags: ["tensors", "json", "backend"],
+    alternatives: [],
+    details: [
+      "--json prints one document with at least parameters, active_parameters, bytes and config; with " +
+      "--tensors also every tensor.",
+    ],
+    example: "arctic inspect arctic-fp8",
+  },
+  verify: {
+    summary: "check every checksum of a model folder",
+    arguments: [model],
+    flags: ["json", "backend"],
+    alternatives: [],
+    details: ["Names what is damaged and exits with 1 when anything is."],
+    example: "arctic verify arctic-fp8",
+  },
+  synth: {
+    summary: "make a model of any shape with random weights, for timing",
+    arguments: [
+      { name: "CONFIG.json", required: true, help: "config.json of the shape wanted" },
+      { name: "OUT", required: true, help: "model folder to write" },
+    ],
+    flags: ["seed", "sparse", "force", "json", "backend"],
+    alternatives: [],
+    details: ["Without --seed the seed is 0, so the same shape gives the same model."],
+    example: "arctic synth config.json random-arctic --sparse",
+  },
+  bench: {
+    summary: "measure load, prefill and decode",
+    arguments: [],
+    flags: ["model", "promptTokens", "genTokens", "repeat", "json", "backend"],
+    alternatives: [],
+    details: [
+      "Every repetition reads the same random prompt and generates without stopping at the " +
+      "end-of-sequence token; one more repetition runs first and is not counted. Rates are medians.",
+      "--json prints one document with at least prefill_tokens_per_second, decode_tokens_per_second, " +
+      "weight_bytes_per_token, load_ms and adapter.",
+    ],
+    example: "arctic bench --model arctic-fp8 --prompt-tokens 512 --gen-tokens 64",
+  },
+  doctor: {
+    summary: "report the adapter, its limits and what is missing",
+    arguments: [],
+    flags: ["json", "backend"],
+    alternatives: [],
+    details: [
+      "Exits with 1 when nothing on this machine can run a model the way --backend asks for.",
+    ],
+    example: "arctic doctor",
+  },
+} as const satisfies Record<string, Command>;
+
+export type CommandName = keyof typeof commands;
+
+/** Whether `name` is a command. */
+export function isCommand(name: string): name is CommandName {
+  return Object.hasOwn(commands, name);
+}

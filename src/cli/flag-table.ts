@@ -1,0 +1,204 @@
+/** Every flag of every command: its type, its range, its default and one line of help. */
+
+import { ArcticError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { parseTokenIds } from "./token-ids.ts";
+
+/** How the text of one value is read. `read` throws the reason as an ArcticError naming `origin`. */
+interface Kind<T> {
+  readonly placeholder: string;
+  read(raw: string, origin: string): T;
+}
+
+export interface Flag<V> {
+  readonly help: string;
+  /** What stands for the value in help texts; null for a switch. */
+  readonly placeholder: string | null;
+  readonly repeatable: boolean;
+  readonly fallback: V;
+  /** The value of one or more raw texts; `origin` is the flag or the environment variable. */
+  read(raws: readonly string[], origin: string): V;
+}
+
+function refuse(origin: string, expected: string, raw: string): never {
+  throw new ArcticError("usage_bad_value", `${origin} must be ${expected}, but it is \`${raw}\`.`);
+}
+
+function integer(min: number, max: number, placeholder = "N"): Kind<number> {
+  return {
+    placeholder,
+    read(raw, origin) {
+      const value = /^[+-]?\d+$/.test(raw) ? Number(raw) : NaN;
+      if (!(value >= min && value <= max)) {
+        refuse(origin, `a whole number from ${min} to ${max}`, raw);
+      }
+      return value;
+    },
+  };
+}
+
+/** @param least whether `min` itself is allowed */
+function decimal(min: number, max: number, placeholder: string, least = true): Kind<number> {
+  const range = least ? `from ${min} to ${max}` : `above ${min}, up to ${max}`;
+  return {
+    placeholder,
+    read(raw, origin) {
+      const value = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(raw) ? Number(raw) : NaN;
+      const inside = value <= max && (least ? value >= min : value > min);
+      if (!inside) refuse(origin, `a number ${range}`, raw);
+      return value;
+    },
+  };
+}
+
+function choice<const T extends string>(...values: readonly T[]): Kind<T> {
+  return {
+    placeholder: values.join("|"),
+    read(raw, origin) {
+      return values.find((value) => value === raw) ??
+        refuse(origin, `one of ${values.join(", ")}`, raw);
+    },
+  };
+}
+
+function path(placeholder: string): Kind<string> {
+  return {
+    placeholder,
+    read(raw, origin) {
+      if (raw === "" || raw.includes("\0")) refuse(origin, "a path", raw);
+      return raw;
+    },
+  };
+}
+
+const stopString: Kind<string> = {
+  placeholder: "STR",
+  read(raw, origin) {
+    const bytes = Buffer.byteLength(raw);
+    if (bytes < 1 || bytes > limits.stopStringBytes) {
+      refuse(origin, `a text of 1 to ${limits.stopStringBytes} bytes`, raw.slice(0, 40));
+    }
+    return raw;
+  },
+};
+
+const tokenIds: Kind<readonly number[]> = {
+  placeholder: "1,2,3",
+  read: (raw, origin) => parseTokenIds(raw, origin, "usage_bad_value"),
+};
+
+const topCount: Kind<number | "all"> = {
+  placeholder: "K|all",
+  read: (raw, origin) => raw === "all" ? raw : integer(0, limits.topLogprobs).read(raw, origin),
+};
+
+function last<T>(kind: Kind<T>, raws: readonly string[], origin: string): T {
+  return kind.read(raws.at(-1) ?? "", origin);
+}
+
+function optional<T>(kind: Kind<T>, help: string): Flag<T | undefined> {
+  const read = (raws: readonly string[], origin: string) => last(kind, raws, origin);
+  return { help, placeholder: kind.placeholder, repeatable: false, fallback: undefined, read };
+}
+
+function withDefault<T>(kind: Kind<T>, fallback: T, help: string): Flag<T> {
+  const read = (raws: readonly string[], origin: string) => last(kind, raws, origin);
+  return {
+    help: `${help} (default ${fallback})`,
+    placeholder: kind.placeholder,
+    repeatable: false,
+    fallback,
+    read,
+  };
+}
+
+function list<T>(kind: Kind<T>, max: number, help: string): Flag<readonly T[]> {
+  const read = (raws: readonly string[], origin: string) => {
+    if (raws.length > max) refuse(origin, `given at most ${max} times`, `${raws.length} times`);
+    return raws.map((raw) => kind.read(raw, origin));
+  };
+  return { help, placeholder: kind.placeholder, repeatable: true, fallback: [], read };
+}
+
+const yes = ["1", "true", "yes", "on"];
+const no = ["0", "false", "no", "off"];
+
+function toggle(help: string): Flag<boolean> {
+  const read = (raws: readonly string[], origin: string) => {
+    const raw = raws.at(-1) ?? "";
+    if (!yes.includes(raw) && !no.includes(raw)) refuse(origin, "true or false", raw);
+    return yes.includes(raw);
+  };
+  return { help, placeholder: null, repeatable: false, fallback: false, read };
+}
+
+/** Sampling defaults are those of llama.cpp: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05. */
+export const flags = {
+  model: optional(path("DIR"), "model folder made by `arctic convert` or `arctic synth`"),
+  raw: toggle("continue the text as it is: no chat template"),
+  tokens: optional(tokenIds, "the prompt as token ids"),
+  maxTokens: optional(
+    integer(1, limits.contextTokens),
+    "tokens to generate at most (default: until the context is full)",
+  ),
+  temperature: withDefault(
+    decimal(0, limits.temperature, "T"),
+    0.8,
+    "randomness; 0 always takes the likeliest token",
+  ),
+  topK: withDefault(
+    integer(0, limits.vocabulary, "K"),
+    40,
+    "sample from the K likeliest tokens only; 0 for all",
+  ),
+  topP: withDefault(
+    decimal(0, 1, "P", false),
+    0.95,
+    "sample from the likeliest tokens that together reach P; 1 for all",
+  ),
+  minP: withDefault(
+    decimal(0, 1, "P"),
+    0.05,
+    "leave out tokens less likely than P times the likeliest; 0 for none",
+  ),
+  seed: optional(
+    integer(0, limits.seed, "S"),
+    "seed of the random numbers (default: `prompt` draws one and tells it)",
+  ),
+  stop: list(
+    stopString,
+    limits.stopStrings,
+    "end before this text; may be given again (ARCTIC_STOP: one text or a JSON array)",
+  ),
+  tokensFile: optional(
+    path("FILE"),
+    "token ids separated by white space or commas; `-` for standard input",
+  ),
+  textFile: optional(path("FILE"), "UTF-8 text; `-` for standard input"),
+  top: withDefault(topCount, 1, "likeliest next tokens to print a line"),
+  force: toggle("replace OUT when it exists"),
+  tensors: toggle("list every tensor"),
+  sparse: toggle("leave the weights unallocated on disk: all zero, no space taken"),
+  promptTokens: withDefault(integer(1, limits.contextTokens), 128, "tokens of the prompt"),
+  genTokens: withDefault(integer(1, limits.contextTokens), 32, "tokens to generate"),
+  repeat: withDefault(integer(1, limits.benchRepeats, "R"), 3, "measured repetitions"),
+  json: toggle("print one JSON document on standard output"),
+  backend: withDefault(
+    choice("auto", "gpu", "cpu"),
+    "auto",
+    "auto: a WebGPU adapter when there is one, else the CPU",
+  ),
+} as const;
+
+export type FlagName = keyof typeof flags;
+export type FlagValue<F extends FlagName> = (typeof flags)[F]["fallback"];
+
+/** `maxTokens` as it is typed: `max-tokens`. */
+export function longName(flag: string): string {
+  return flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `maxTokens` in the environment: `ARCTIC_MAX_TOKENS`. */
+export function variableName(flag: string): string {
+  return `ARCTIC_${longName(flag).replaceAll("-", "_").toUpperCase()}`;
+}

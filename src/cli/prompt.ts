@@ -1,0 +1,166 @@
+/** `arctic prompt`: one request, its text as it comes. */
+
+import process from "node:process";
+import { ArcticError, Exit, type ExitCode } from "../errors.ts";
+import type { EngineEvent } from "../engine/events.ts";
+import type { Context } from "./context.ts";
+import type { Invocation, Options } from "./flags.ts";
+import { readStandardInput } from "./input.ts";
+import { type OpenModel, openModelForRun } from "./open-engine.ts";
+import { Progress } from "./progress.ts";
+import { perSecond } from "./units.ts";
+
+type PromptOptions = Options<"prompt">;
+type End = Extract<EngineEvent, { type: "end" }>;
+
+/** @throws ArcticError where the model, the prompt or the device is at fault */
+export async function prompt(
+  invocation: Invocation<"prompt">,
+  context: Context,
+): Promise<ExitCode> {
+  const { options } = invocation;
+  const text = options.tokens === undefined
+    ? await promptText(invocation.arguments[0], context.signal)
+    : "";
+  const opened = await openModelForRun(options, context);
+  try {
+    const tokens = options.tokens ?? promptTokens(text, options, opened);
+    return await generate(tokens, options, opened, context);
+  } finally {
+    opened.close();
+  }
+}
+
+async function promptText(argument: string | undefined, signal: AbortSignal): Promise<string> {
+  if (argument === undefined && process.stdin.isTTY) {
+    throw new ArcticError(
+      "usage_no_prompt",
+      "There is no prompt. Give it as an argument, pipe it in, or give --tokens.",
+    );
+  }
+  const given = argument !== undefined && argument !== "-";
+  const text = given ? argument : (await readStandardInput(signal)).replace(/\r?\n$/, "");
+  if (text !== "") return text;
+  const where = given ? "The prompt" : "The prompt on standard input";
+  throw new ArcticError("usage_no_prompt", `${where} is empty. Give at least one character.`);
+}
+
+function promptTokens(
+  text: string,
+  options: PromptOptions,
+  { tokenizer }: OpenModel,
+): readonly number[] {
+  if (tokenizer === undefined) {
+    throw new ArcticError(
+      "usage_no_tokenizer",
+      "This model has no tokenizer, so its prompt must be token ids: use --tokens.",
+    );
+  }
+  return options.raw
+    ? tokenizer.encode(text)
+    : tokenizer.encodeChat([{ role: "user", content: text }]);
+}
+
+async function generate(
+  tokens: readonly number[],
+  options: PromptOptions,
+  opened: OpenModel,
+  context: Context,
+): Promise<ExitCode> {
+  const { engine, tokenizer } = opened;
+  if (tokenizer === undefined && options.stop.length > 0) {
+    throw new ArcticError(
+      "usage_no_tokenizer",
+      "This model has no tokenizer, so it makes no text that --stop could be found in.",
+    );
+  }
+  const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  const { temperature, topK, topP, minP, stop, maxTokens } = options;
+  const events = engine.submit({
+    kind: "generate",
+    tokens,
+    sampling: { temperature, topK, topP, minP, seed },
+    stop,
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  }, context.signal);
+  const answer = new Answer(options.json, tokenizer !== undefined, context);
+  const end = await answer.consume(events);
+  if (end.finishReason === "cancelled") return Exit.interrupted;
+  if (options.json) await context.output.json(answer.document(end));
+  context.messages.line(summary(end, temperature > 0 ? seed : undefined));
+  return Exit.done;
+}
+
+/** Folds the events of a request; streams its text unless one JSON document is wanted. */
+class Answer {
+  readonly #json: boolean;
+  readonly #hasText: boolean;
+  readonly #context: Context;
+  readonly #tokens: number[] = [];
+  #text = "";
+
+  constructor(json: boolean, hasText: boolean, context: Context) {
+    this.#json = json;
+    this.#hasText = hasText;
+    this.#context = context;
+  }
+
+  async consume(events: AsyncIterable<EngineEvent>): Promise<End> {
+    const reading = new Progress(this.#context.messages, { label: "Reading", unit: "tokens" });
+    for await (const event of events) {
+      if (event.type === "prefill") reading.update(event.done, event.total);
+      else if (event.type === "token") {
+        if (this.#tokens.length === 0) reading.end();
+        await this.#add(event.token, event.text);
+      } else if (event.type === "end") {
+        reading.end();
+        await this.#show(event.text);
+        if (!this.#json) await this.#context.output.write("\n");
+        return event;
+      }
+    }
+    throw new ArcticError("engine_ended", "The engine ended the request without a result.");
+  }
+
+  document(end: End): unknown {
+    const { promptTokens, completionTokens } = end.usage;
+    return {
+      text: this.#text,
+      tokens: this.#tokens,
+      finish_reason: end.finishReason,
+      usage: {
+        prompt_tokens: promptTokens,
+        completion_tokens: completionTokens,
+        total_tokens: promptTokens + completionTokens,
+      },
+      timings: {
+        prefill_ms: end.timings.prefillMs,
+        decode_ms: end.timings.decodeMs,
+        prefill_tokens_per_second: end.timings.prefillTokensPerSecond,
+        decode_tokens_per_second: end.timings.decodeTokensPerSecond,
+      },
+    };
+  }
+
+  async #add(token: number, text: string): Promise<void> {
+    const separator = this.#tokens.length === 0 ? "" : " ";
+    this.#tokens.push(token);
+    if (this.#hasText) await this.#show(text);
+    else if (!this.#json) await this.#context.output.write(`${separator}${token}`);
+  }
+
+  async #show(text: string): Promise<void> {
+    this.#text += text;
+    if (!this.#json && text !== "") await this.#context.output.writeGenerated(text);
+  }
+}
+
+function summary({ usage, timings }: End, seed: number | undefined): string {
+  const prompt = `prompt ${usage.promptTokens} tokens, ${
+    perSecond(timings.prefillTokensPerSecond)
+  }`;
+  const rate = timings.decodeTokensPerSecond;
+  const decode = `generated ${usage.completionTokens} tokens` +
+    (rate > 0 ? `, ${perSecond(rate)}` : "");
+  return `${prompt}; ${decode}${seed === undefined ? "" : `; seed ${seed}`}`;
+}
