@@ -109,6 +109,13 @@ export const limits = {
   /** Files that `doctor` wants a process to be able to open: shards, the device, a server's sockets. */
   openFilesWanted: 1_024,
   temperature: 100,
+  /** Tokens of one generation that is not unbounded: whole numbers stay exact below. */
+  maxTokens: Number.MAX_SAFE_INTEGER,
+
+  /** A generated query: its length in characters, and the rows and milliseconds it may take. */
+  sqlBytes: 16 * KiB,
+  sqlRows: 10_000,
+  sqlMilliseconds: 5_000,
 
   /** Threads of the CPU backend. */
   cpuThreads: 64,
