@@ -44,6 +44,9 @@ export const commands = {
       "minP",
       "seed",
       "stop",
+      "sinks",
+      "window",
+      "unbounded",
       "json",
       "backend",
     ],
@@ -55,6 +58,9 @@ export const commands = {
       "One newline at the end of standard input is not part of the prompt.",
       "Generation ends at the model's end-of-sequence token, at a --stop string (which is not printed), " +
       "after --max-tokens, or when the model's context is full.",
+      "With --sinks, --window, --unbounded or more --max-tokens than the context has room for, the first " +
+      "S tokens and the last W stay in sight and the others are forgotten (attention sinks over a " +
+      "sliding window), so that memory and time a token stay the same however long the output.",
       "A model folder without a tokenizer takes --tokens only; the ids that it generates are printed, " +
       "separated by spaces, and `text` in the JSON document is empty.",
       "--json prints one document: text, tokens, finish_reason (stop or length), usage (prompt_tokens, " +
@@ -66,7 +72,7 @@ export const commands = {
   score: {
     summary: "log-probability of every token of a text",
     arguments: [],
-    flags: ["model", "tokensFile", "textFile", "top", "backend"],
+    flags: ["model", "tokensFile", "textFile", "top", "sinks", "window", "backend"],
     alternatives: [{ flags: ["tokensFile", "textFile"], argument: false, required: true }],
     details: [
       'One JSON line a token: {"pos", "token", "logprob", "next"}. `logprob` is the natural logarithm ' +

@@ -87,6 +87,14 @@ const tokenIds: Kind<readonly number[]> = {
   read: (raw, origin) => parseTokenIds(raw, origin, "usage_bad_value"),
 };
 
+/** -1 is Infinity: no bound. */
+const maxTokens: Kind<number> = {
+  placeholder: "N",
+  read(raw, origin) {
+    return raw === "-1" ? Infinity : integer(1, limits.maxTokens).read(raw, origin);
+  },
+};
+
 const topCount: Kind<number | "all"> = {
   placeholder: "K|all",
   read: (raw, origin) => raw === "all" ? raw : integer(0, limits.topLogprobs).read(raw, origin),
@@ -138,9 +146,18 @@ export const flags = {
   raw: toggle("continue the text as it is: no chat template"),
   tokens: optional(tokenIds, "the prompt as token ids"),
   maxTokens: optional(
-    integer(1, limits.contextTokens),
-    "tokens to generate at most (default: until the context is full)",
+    maxTokens,
+    "tokens to generate at most; -1: until stopped (default: until the context is full)",
   ),
+  sinks: optional(
+    integer(0, limits.contextTokens, "S"),
+    "attend to the first S tokens for ever (default with --window or --unbounded: 4)",
+  ),
+  window: optional(
+    integer(1, limits.contextTokens, "W"),
+    "attend to the last W tokens (default with --sinks or --unbounded: what the context has room for)",
+  ),
+  unbounded: toggle("generate until stopped, under --sinks and --window"),
   temperature: withDefault(
     decimal(0, limits.temperature, "T"),
     0.8,

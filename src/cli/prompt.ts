@@ -3,12 +3,14 @@
 import process from "node:process";
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
 import type { EngineEvent } from "../engine/events.ts";
+import type { GenerateRequest } from "../engine/request.ts";
 import type { Context } from "./context.ts";
 import type { Invocation, Options } from "./flags.ts";
 import { readStandardInput } from "./input.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
 import { Progress } from "./progress.ts";
 import { perSecond } from "./units.ts";
+import { askedWindow, widestWindow } from "./window.ts";
 
 type PromptOptions = Options<"prompt">;
 type End = Extract<EngineEvent, { type: "end" }>;
@@ -75,13 +77,13 @@ async function generate(
     );
   }
   const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-  const { temperature, topK, topP, minP, stop, maxTokens } = options;
+  const { temperature, topK, topP, minP, stop } = options;
   const events = engine.submit({
     kind: "generate",
     tokens,
     sampling: { temperature, topK, topP, minP, seed },
     stop,
-    ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...extent(tokens.length, options, engine.contextTokens),
   }, context.signal);
   const answer = new Answer(options.json, tokenizer !== undefined, context);
   const end = await answer.consume(events);
@@ -91,13 +93,32 @@ async function generate(
   return Exit.done;
 }
 
+/** How far a generation goes, and what its tokens see when that is past the context's end. */
+function extent(
+  promptTokens: number,
+  options: PromptOptions,
+  contextTokens: number,
+): Pick<GenerateRequest, "maxTokens" | "attention"> {
+  const maxTokens = options.unbounded ? Infinity : options.maxTokens;
+  const room = contextTokens - promptTokens;
+  const past = maxTokens !== undefined && maxTokens > room && room > 0;
+  const attention = askedWindow(options, contextTokens) ??
+    (past ? widestWindow(contextTokens) : undefined);
+  return {
+    ...(maxTokens === undefined || maxTokens === Infinity ? {} : { maxTokens }),
+    ...(attention === undefined ? {} : { attention }),
+  };
+}
+
 /** Folds the events of a request; streams its text unless one JSON document is wanted. */
 class Answer {
   readonly #json: boolean;
   readonly #hasText: boolean;
   readonly #context: Context;
+  /** Kept only for a JSON document: an endless output is not held in memory. */
   readonly #tokens: number[] = [];
   #text = "";
+  #count = 0;
 
   constructor(json: boolean, hasText: boolean, context: Context) {
     this.#json = json;
@@ -110,7 +131,7 @@ class Answer {
     for await (const event of events) {
       if (event.type === "prefill") reading.update(event.done, event.total);
       else if (event.type === "token") {
-        if (this.#tokens.length === 0) reading.end();
+        if (this.#count === 0) reading.end();
         await this.#add(event.token, event.text);
       } else if (event.type === "end") {
         reading.end();
@@ -143,15 +164,16 @@ class Answer {
   }
 
   async #add(token: number, text: string): Promise<void> {
-    const separator = this.#tokens.length === 0 ? "" : " ";
-    this.#tokens.push(token);
+    const separator = this.#count === 0 ? "" : " ";
+    this.#count += 1;
+    if (this.#json) this.#tokens.push(token);
     if (this.#hasText) await this.#show(text);
     else if (!this.#json) await this.#context.output.write(`${separator}${token}`);
   }
 
   async #show(text: string): Promise<void> {
-    this.#text += text;
-    if (!this.#json && text !== "") await this.#context.output.writeGenerated(text);
+    if (this.#json) this.#text += text;
+    else if (text !== "") await this.#context.output.writeGenerated(text);
   }
 }
 

@@ -8,6 +8,7 @@ import { likeliest } from "./likeliest.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
 import { Progress } from "./progress.ts";
 import { parseTokenIds } from "./token-ids.ts";
+import { askedWindow } from "./window.ts";
 
 /** What stands for a probability of zero: JSON has no minus infinity. */
 const LOGPROB_FLOOR = -9999;
@@ -47,7 +48,9 @@ async function scoreTokens(
   const progress = new Progress(context.messages, { label: "Scoring", unit: "tokens" });
   let sum = 0;
   let logprob: number | null = null;
-  for await (const event of engine.submit({ kind: "score", tokens }, context.signal)) {
+  const attention = askedWindow(options, engine.contextTokens);
+  const request = { kind: "score", tokens, ...(attention && { attention }) } as const;
+  for await (const event of engine.submit(request, context.signal)) {
     if (event.type === "end" && event.finishReason === "cancelled") return Exit.interrupted;
     if (event.type !== "scored") continue;
     const { position, logprobs } = event;

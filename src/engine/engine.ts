@@ -194,7 +194,7 @@ function singleSequenceBatch(job: Job, rows: number): Batch {
   const first = sequence.stored;
   const last = rows === sequence.pending ? [rows - 1] : [];
   return {
-    tokens: Uint32Array.from(sequence.tokens.slice(first, first + rows)),
+    tokens: sequence.next(rows),
     sequence: new Uint32Array(rows),
     position: Uint32Array.from({ length: rows }, (_, i) => first + i),
     sequences: [sequence.view()],

@@ -62,7 +62,7 @@ export class Generation implements Job {
     if (endTokens.has(token) && !request.ignoreEos) return this.#end("stop");
 
     this.#generated += 1;
-    this.sequence.tokens.push(token);
+    this.sequence.append(token);
     const matched = this.#stop.push(text?.push(token) ?? "");
     this.events.push({ type: "token", token, text: matched.text, logprob });
     if (matched.stopped) return this.#end("stop", "");

@@ -11,22 +11,24 @@ export class Scoring implements Job {
   readonly events = new Channel<EngineEvent>();
   readonly sequence: Sequence;
   readonly wants = "all";
+  readonly #tokens: number;
   readonly #clock: Clock;
   readonly #started: number;
 
   constructor(sequence: Sequence, clock: Clock) {
     this.sequence = sequence;
+    this.#tokens = sequence.pending;
     this.#clock = clock;
     this.#started = clock();
   }
 
   progress(stored: number): void {
-    this.events.push({ type: "prefill", done: stored, total: this.sequence.tokens.length });
+    this.events.push({ type: "prefill", done: stored, total: this.#tokens });
   }
 
   accept(logits: Float32Array, position: number): boolean {
     this.events.push({ type: "scored", position, logprobs: logSoftmax(logits) });
-    if (position < this.sequence.tokens.length - 1) return true;
+    if (position < this.#tokens - 1) return true;
     this.#end("length");
     return false;
   }
@@ -37,13 +39,12 @@ export class Scoring implements Job {
 
   #end(finishReason: "length" | "cancelled"): void {
     const prefillMs = this.#clock() - this.#started;
-    const promptTokens = this.sequence.tokens.length;
-    const prefillTokensPerSecond = prefillMs > 0 ? promptTokens / prefillMs * 1000 : 0;
+    const prefillTokensPerSecond = prefillMs > 0 ? this.#tokens / prefillMs * 1000 : 0;
     this.events.push({
       type: "end",
       finishReason,
       text: "",
-      usage: { promptTokens, completionTokens: 0 },
+      usage: { promptTokens: this.#tokens, completionTokens: 0 },
       timings: { prefillMs, decodeMs: 0, prefillTokensPerSecond, decodeTokensPerSecond: 0 },
     });
     this.events.close();

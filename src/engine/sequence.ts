@@ -7,9 +7,9 @@ import type { AttentionWindow } from "./request.ts";
 import type { PagePool } from "./page-pool.ts";
 
 export class Sequence {
-  /** Prompt, then what was generated. */
-  readonly tokens: number[];
-  /** Tokens whose keys and values are in the pages. */
+  /** Tokens that have not been through the model; those that have are not kept, so that an endless
+   * sequence takes no more room than a short one. */
+  #pending: number[];
   #stored = 0;
   readonly #pool: PagePool;
   readonly #pages: number[] = [];
@@ -27,20 +27,30 @@ export class Sequence {
     attention: AttentionWindow,
     chunkTokens: number,
   ) {
-    this.tokens = [...tokens];
+    this.#pending = [...tokens];
     this.#pool = pool;
     this.#window = attention;
     this.#ring = attention.window + chunkTokens;
   }
 
-  /** Position of the next token whose keys and values will be stored. */
+  /** Tokens whose keys and values have been stored: the position of the first pending token. */
   get stored(): number {
     return this.#stored;
   }
 
   /** Tokens that have not been through the model. */
   get pending(): number {
-    return this.tokens.length - this.#stored;
+    return this.#pending.length;
+  }
+
+  /** The next `rows` pending tokens. */
+  next(rows: number): Uint32Array {
+    assert(rows <= this.pending, "a batch has more rows than its sequence has tokens");
+    return Uint32Array.from(this.#pending.slice(0, rows));
+  }
+
+  append(token: number): void {
+    this.#pending.push(token);
   }
 
   /** Pages that `rows` more tokens need beyond those held. */
@@ -62,6 +72,7 @@ export class Sequence {
   /** `rows` more tokens have been through the model. */
   advance(rows: number): void {
     assert(rows <= this.pending, "a sequence advanced past its tokens");
+    this.#pending = this.#pending.slice(rows);
     this.#stored += rows;
   }
 

@@ -1,0 +1,17 @@
+import { expect, test } from "bun:test";
+import { askedWindow, widestWindow } from "../../src/cli/window.ts";
+
+test("nothing asked for is full attention", () => {
+  expect(askedWindow({ sinks: undefined, window: undefined }, 4096)).toBeUndefined();
+});
+
+test("sinks, window and the new token fill the context where one of the two is not given", () => {
+  expect(askedWindow({ sinks: 8, window: undefined }, 4096)).toEqual({ sinks: 8, window: 4087 });
+  expect(askedWindow({ sinks: undefined, window: 60 }, 4096)).toEqual({ sinks: 4, window: 60 });
+  expect(askedWindow({ sinks: undefined, window: 62 }, 64)).toEqual({ sinks: 1, window: 62 });
+  expect(widestWindow(4096)).toEqual({ sinks: 4, window: 4091 });
+});
+
+test("what was given is taken as it is", () => {
+  expect(askedWindow({ sinks: 4, window: 60 }, 4096)).toEqual({ sinks: 4, window: 60 });
+});
