@@ -3,8 +3,9 @@
 import { closeSync, openSync } from "node:fs";
 import { ArcticError } from "../src/errors.ts";
 import { limits } from "../src/limits.ts";
-import { bf16Bits, f16Values, firstNotFinite, RowEncoder } from "./fp8.ts";
+import { bf16Bits, f16Values, firstNotFinite } from "./fp8.ts";
 import { fileError, readFully } from "./files.ts";
+import { RowEncoder } from "./row-encoder.ts";
 import { type SourceTensor, sourceWidth } from "./safetensors.ts";
 import type { ByteRange, StoredDtype } from "./schema.ts";
 import { quote } from "./strict-json.ts";
@@ -99,7 +100,7 @@ export class TensorConverter {
     );
   }
 
-  /** Rows of E4M3 codes with zero padding; scales[firstRow ..] get the powers of two. */
+  /** Rows of E4M3 codes with zero padding; scales[firstRow ..] get their scales. */
   private encode(
     job: TensorJob,
     source: SourceTensor,
@@ -112,24 +113,28 @@ export class TensorConverter {
   ): void {
     const { cols, stride } = job;
     if (stride > cols) output.fill(0);
-    const wide = source.dtype === "F16" ? new Uint32Array(cols) : undefined;
     for (let r = 0; r < rows; r++) {
-      const k = source.dtype === "BF16"
+      const scale = source.dtype === "BF16"
         ? this.encoder.bf16(new Uint16Array(input, r * cols * 2, cols), output, r * stride)
-        : source.dtype === "F32"
-        ? this.encoder.f32(new Uint32Array(input, r * cols * 4, cols), output, r * stride)
-        : this.encoder.f32(this.fromHalf(input, r * cols, cols, wide), output, r * stride);
-      if (Number.isNaN(k)) this.refuseValue(job, source, input, r, done);
-      scales[firstRow + r] = 2 ** k;
+        : this.encoder.f32(this.floatRow(source.dtype, input, r * cols, cols), output, r * stride);
+      if (Number.isNaN(scale)) this.refuseValue(job, source, input, r, done);
+      scales[firstRow + r] = scale;
     }
   }
 
-  private fromHalf(
+  private floatRow(
+    dtype: "F16" | "F32",
     input: ArrayBuffer,
     at: number,
     count: number,
-    into = new Uint32Array(count),
-  ): Uint32Array {
+  ): Float32Array {
+    if (dtype === "F32") return new Float32Array(input, at * 4, count);
+    return new Float32Array(this.fromHalf(input, at, count).buffer);
+  }
+
+  /** Bits of the f32 values of f16 patterns. */
+  private fromHalf(input: ArrayBuffer, at: number, count: number): Uint32Array<ArrayBuffer> {
+    const into = new Uint32Array(count);
     this.halves ??= f16Values();
     const patterns = new Uint16Array(input, at * 2, count);
     const values = new Float32Array(into.buffer);

@@ -1,9 +1,9 @@
 /**
  * OCP E4M3FN: sign, 4 exponent bits of bias 7, 3 mantissa bits; no infinities, the codes 0x7F and
  * 0xFF are NaN, the largest number is 448 (OCP 8-bit Floating Point Specification, revision 1.0,
- * section 5.3.2). A row of weights is stored as codes and one scale 2^k, the least k for which the
- * row's largest magnitude is at most 448 x 2^k; so encoding never saturates, multiplying by a scale
- * never rounds, and values that lie on the grid times any power of two come back bit for bit.
+ * section 5.3.2). A row of weights is stored as codes and one scale s x 2^k: k is the least for which
+ * the row's largest magnitude is at most 448 x 2^k, so encoding never saturates; s has 4 bits, so
+ * code x scale never rounds in f32. row-scale.ts chooses s.
  */
 
 import { ArcticError } from "../src/errors.ts";
@@ -58,7 +58,7 @@ export function encodeE4m3(value: number): number {
 }
 
 /**
- * The exponent k of a row's scale.
+ * The exponent k of a row's scale: the least for which 448 x 2^k holds the row.
  * @param bits f32 bits of the row's largest magnitude, finite
  */
 export function scaleExponent(bits: number): number {
@@ -71,13 +71,12 @@ export function scaleExponent(bits: number): number {
 
 export type CodeTable = Uint8Array;
 
-/** The code of value / 2^k for every bf16 bit pattern; patterns that are no number get a NaN code. */
-export function bf16CodeTable(k: number): CodeTable {
+/** The code of value / scale for every bf16 bit pattern; patterns that are no number get a NaN code. */
+export function bf16CodeTable(scale: number): CodeTable {
   const table = new Uint8Array(65_536);
-  const unscale = 2 ** -k;
   for (let pattern = 0; pattern < 65_536; pattern++) {
     const value = bitsFloat((pattern << 16) >>> 0);
-    table[pattern] = Number.isFinite(value) ? encodeE4m3(value * unscale) : 0x7f;
+    table[pattern] = Number.isFinite(value) ? encodeE4m3(value / scale) : 0x7f;
   }
   return table;
 }
@@ -99,63 +98,6 @@ export function bf16Bits(floatBits: number): number {
   return ((floatBits + 0x7fff + ((floatBits >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
-/** Encodes rows of one source tensor; holds the tables that make it fast. */
-export class RowEncoder {
-  private readonly tables = new Map<number, CodeTable>();
-
-  private table(k: number): CodeTable {
-    let table = this.tables.get(k);
-    if (table === undefined) {
-      table = bf16CodeTable(k);
-      this.tables.set(k, table);
-    }
-    return table;
-  }
-
-  /**
-   * Encodes one bf16 row into out[at .. at + row.length); the exponent of its scale.
-   * Returns NaN, with nothing written, when the row holds NaN or an infinity.
-   */
-  bf16(row: Uint16Array, out: Uint8Array, at: number): number {
-    let top = 0;
-    for (let i = 0; i < row.length; i++) {
-      const magnitude = (row[i] as number) & 0x7fff;
-      if (magnitude > top) top = magnitude;
-    }
-    if (top >= 0x7f80) return NaN;
-    const k = scaleExponent(top << 16);
-    const table = this.table(k);
-    for (let i = 0; i < row.length; i++) out[at + i] = table[row[i] as number] as number;
-    return k;
-  }
-
-  /** The same for an f32 row, given as its bits. */
-  f32(row: Uint32Array, out: Uint8Array, at: number): number {
-    let top = 0;
-    for (let i = 0; i < row.length; i++) {
-      const magnitude = (row[i] as number) & 0x7fffffff;
-      if (magnitude > top) top = magnitude;
-    }
-    if (top >= 0x7f800000) return NaN;
-    const k = scaleExponent(top);
-    const unscale = 2 ** -k;
-    const leastNormal = (127 + k - 6) << 23;
-    const bias = (120 + k) << 3;
-    for (let i = 0; i < row.length; i++) {
-      const bits = row[i] as number;
-      const magnitude = bits & 0x7fffffff;
-      if (magnitude >= leastNormal && leastNormal >= 0x800000) {
-        // Exponent and mantissa side by side: rounding off 20 of 23 mantissa bits carries by itself.
-        const rounded = (magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20;
-        out[at + i] = (rounded - bias) | (bits >>> 31 << 7);
-      } else {
-        out[at + i] = encodeE4m3(bitsFloat(bits) * unscale);
-      }
-    }
-    return k;
-  }
-}
-
 /** Position of the first NaN or infinity, -1 without one. */
 export function firstNotFinite(bits: Uint16Array | Uint32Array, dtype: SourceDtype): number {
   const exponent = dtype === "BF16" ? 0x7f80 : dtype === "F16" ? 0x7c00 : 0x7f800000;
@@ -165,11 +107,10 @@ export function firstNotFinite(bits: Uint16Array | Uint32Array, dtype: SourceDty
   return -1;
 }
 
-/** A scale that a kernel may rely on: a positive, normal, finite power of two. */
+/** A scale that a kernel may rely on: positive, finite and not subnormal. */
 export function isScale(value: number): boolean {
   const bits = floatBits(value);
-  const exponent = bits >>> 23;
-  return (bits & 0x7fffff) === 0 && exponent >= 1 && exponent <= 254;
+  return bits >= 0x800000 && bits < 0x7f800000;
 }
 
 /** @throws ArcticError `weights_bad_scale` naming the row */
@@ -179,10 +120,15 @@ export function checkScales(name: string, scales: Float32Array): void {
     if (isScale(scale)) continue;
     throw new ArcticError(
       "weights_bad_scale",
-      `${name} has the scale ${scale} in row ${row}; scales are positive powers of two. The model ` +
+      `${name} has the scale ${scale} in row ${row}; scales are positive, finite and not subnormal. The model ` +
         "is damaged: `arctic verify` says where, converting again repairs it.",
     );
   }
+}
+
+/** Whether there is a NaN code among stored codes: two searches at the speed of memory. */
+export function hasNanCode(codes: Uint8Array): boolean {
+  return codes.includes(0x7f) || codes.includes(0xff);
 }
 
 /** NaN codes among stored codes. */

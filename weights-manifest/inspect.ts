@@ -81,6 +81,6 @@ export function inspect(folder: string): Inspection {
     config,
     shards,
     tensors,
-    scales: { e4m3: "one f32 a row, a power of two", bf16: "none", f32: "none" },
+    scales: { e4m3: "one f32 a row", bf16: "none", f32: "none" },
   };
 }

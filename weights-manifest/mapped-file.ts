@@ -15,6 +15,8 @@ export type Io = "mmap" | "pread";
 
 const PROT_READ = 1;
 const MAP_SHARED = 1;
+/** Linux: all pages are entered at once, several times quicker than by a fault for every few. */
+const MAP_POPULATE = process.platform === "linux" ? 0x8000 : 0;
 /** A multiple of the page size of every supported system (16 KiB on Apple silicon). */
 const MAP_ALIGN = 65_536;
 
@@ -100,7 +102,7 @@ export class MappedFile {
         this.spare.push(buffer);
       }
     }
-    const mapping = this.map(offset, bytes);
+    const mapping = this.map(offset, bytes, MAP_POPULATE);
     try {
       return use(mapping.bytes);
     } finally {
@@ -113,7 +115,7 @@ export class MappedFile {
     this.check(offset, bytes);
     if (bytes === 0) return new Uint8Array(0);
     if (this.io === "pread") return this.read(new Uint8Array(bytes), offset);
-    const mapping = this.map(offset, bytes);
+    const mapping = this.map(offset, bytes, 0);
     this.kept.push(mapping);
     return mapping.bytes;
   }
@@ -173,10 +175,10 @@ export class MappedFile {
     );
   }
 
-  private map(offset: number, bytes: number): Mapping {
+  private map(offset: number, bytes: number, flags: number): Mapping {
     const start = Math.floor(offset / MAP_ALIGN) * MAP_ALIGN;
     const length = offset + bytes - start;
-    const address = libc().mmap(null, length, PROT_READ, MAP_SHARED, this.fd, start);
+    const address = libc().mmap(null, length, PROT_READ, MAP_SHARED | flags, this.fd, start);
     // MAP_FAILED is -1, which arrives as the bigint 2^64 - 1; user addresses are numbers.
     if (typeof address !== "number") {
       throw new ArcticError(

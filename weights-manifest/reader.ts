@@ -5,7 +5,7 @@ import { ArcticError } from "../src/errors.ts";
 import { limits } from "../src/limits.ts";
 import type { ModelConfig } from "./config.ts";
 import { fileInside, readSmall } from "./files.ts";
-import { checkScales } from "./fp8.ts";
+import { checkScales, hasNanCode } from "./fp8.ts";
 import { alignUp } from "./layout.ts";
 import { readManifest } from "./manifest.ts";
 import { type Io, MappedFile } from "./mapped-file.ts";
@@ -17,7 +17,7 @@ export class Model {
   readonly files: readonly KeptFile[];
   private readonly byName: ReadonlyMap<string, StoredTensor>;
   private readonly records: ReadonlyMap<number, ExpertRecord>;
-  /** Tensors whose scales are known to be good. */
+  /** Tensors whose scales and codes are known to be good. */
   private readonly checked = new Set<StoredTensor>();
   private readonly shards = new Map<number, MappedFile>();
 
@@ -25,7 +25,7 @@ export class Model {
     readonly folder: string,
     readonly manifest: Manifest,
     private readonly paths: readonly string[],
-    private readonly io: Io,
+    private readonly options: OpenOptions,
   ) {
     this.config = manifest.config;
     this.files = manifest.files;
@@ -34,8 +34,8 @@ export class Model {
   }
 
   /**
-   * A tensor that the model is known to have. Its scales are looked over the first time.
-   * @throws ArcticError `weights_bad_scale`
+   * A tensor that the model is known to have. Its scales and codes are looked over the first time.
+   * @throws ArcticError `weights_bad_scale`, `weights_nan_codes`
    */
   tensor(name: string): StoredTensor {
     const tensor = defined(this.byName.get(name), `the tensor ${name}`);
@@ -44,9 +44,9 @@ export class Model {
   }
 
   /**
-   * Where an expert lies. The scales of both matrices are looked over the first time: bad ones are
-   * an error when weights are loaded, never NaN in the middle of an answer.
-   * @throws ArcticError `weights_bad_scale`
+   * Where an expert lies. Scales and codes of both matrices are looked over the first time: bad ones
+   * are an error when weights are loaded, never NaN in the middle of an answer.
+   * @throws ArcticError `weights_bad_scale`, `weights_nan_codes`
    */
   expert(layer: number, expert: number): ExpertRecord {
     const record = this.records.get(layer * this.config.experts + expert);
@@ -79,13 +79,23 @@ export class Model {
       (bytes) => new Float32Array(bytes.slice().buffer),
     );
     if (tensor.sha256 !== null) checkScales(tensor.name, scales);
-    this.checked.add(tensor);
     return scales;
   }
 
   private checkOnce(tensor: StoredTensor): void {
     if (tensor.scales === null || tensor.sha256 === null || this.checked.has(tensor)) return;
     this.readScales(tensor);
+    if (!this.options.allowNan) this.checkCodes(tensor);
+    this.checked.add(tensor);
+  }
+
+  private checkCodes({ name, shard, data }: StoredTensor): void {
+    if (!this.withBytes(shard, data.offset, data.bytes, hasNanCode)) return;
+    throw new ArcticError(
+      "weights_nan_codes",
+      `${name} in ${this.folder} holds codes that are no number, so every answer would be nonsense. ` +
+        "`arctic verify` counts them; convert the model again, or open it with --allow-nan.",
+    );
   }
 
   /**
@@ -121,7 +131,11 @@ export class Model {
     const open = this.shards.get(index);
     if (open !== undefined) return open;
     const { bytes } = defined(this.manifest.shards[index], `shard ${index}`);
-    const file = new MappedFile(defined(this.paths[index], "its path"), bytes, this.io);
+    const file = new MappedFile(
+      defined(this.paths[index], "its path"),
+      bytes,
+      this.options.io ?? "mmap",
+    );
     this.shards.set(index, file);
     return file;
   }
@@ -146,13 +160,19 @@ function expertRecords(manifest: Manifest): Map<number, ExpertRecord> {
   return records;
 }
 
+export interface OpenOptions {
+  /** "mmap" (the default), or "pread" where the disk may change underneath. */
+  readonly io?: Io;
+  /** Load weights that hold NaN codes all the same. */
+  readonly allowNan?: boolean;
+}
+
 /**
  * Opens a model folder: reads the manifest and looks at the size of every shard, but maps nothing.
  *
- * @param options.io "mmap" (the default), or "pread" where the disk may change underneath
  * @throws ArcticError `weights_*`, `config_*`
  */
-export function openModel(folder: string, options: { io?: Io } = {}): Model {
+export function openModel(folder: string, options: OpenOptions = {}): Model {
   const manifest = readManifest(folder);
   const paths = manifest.shards.map(({ name, bytes }) => {
     const { path, stats } = fileInside(folder, name);
@@ -163,5 +183,5 @@ export function openModel(folder: string, options: { io?: Io } = {}): Model {
         "model again.",
     );
   });
-  return new Model(folder, manifest, paths, options.io ?? "mmap");
+  return new Model(folder, manifest, paths, options);
 }

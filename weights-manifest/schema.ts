@@ -25,7 +25,7 @@
  *     layers.L.mlp.down             e4m3   [hidden, intermediate]                 mlp.w2
  *
  * e4m3: rows of OCP E4M3FN codes, each row padded with zero codes to `stride` bytes (a multiple of
- * 16), and one f32 scale a row, a power of two; a weight is code x scale. Codes and scales start at
+ * 16), and one f32 scale a row; a weight is code x scale. Codes and scales start at
  * multiples of 256. The parts of an expert lie together, in this order, from a page boundary on:
  * gate_up codes, down codes, gate_up scales, down scales; the record is padded to a whole page.
  * f32 and bf16 rows are not padded (stride = columns x width).

@@ -118,7 +118,7 @@ class Verifier {
       this.model.withBytes(shard, scales.offset, scales.bytes, (block) => {
         hash.update(block);
         const row = new Float32Array(block.slice().buffer).findIndex((scale) => !isScale(scale));
-        if (row >= 0) badScale = `The scale of row ${row} is no positive power of two.`;
+        if (row >= 0) badScale = `The scale of row ${row} is no positive, normal number.`;
       });
     }
     this.checked++;

@@ -150,14 +150,16 @@ describe("rounding", () => {
         );
         const expected = parts.flatMap((part) => [...sourceBits(part)].map(bitsFloat));
         const actual = [...storedBits(model, stored)].map(bitsFloat);
+        const scales = model.readScales(stored);
         for (let row = 0; row < stored.rows; row++) {
           const at = row * stored.cols;
           const top = Math.max(...expected.slice(at, at + stored.cols).map(Math.abs));
+          const scale = scales[row] ?? NaN;
+          expect(top <= 448 * scale && top > 448 * scale / 4).toBe(true);
           for (let i = at; i < at + stored.cols; i++) {
             const x = Math.abs(expected[i] ?? 0);
-            // A step is 1/8 of the binade, and never below the subnormals of the row's scale.
-            const scale = 2 ** Math.ceil(Math.log2(top / 448));
-            const step = Math.max(2 ** (Math.floor(Math.log2(x)) - 3), scale * 2 ** -9);
+            // A step is 1/8 of the scaled value's binade, and never below E4M3's subnormals.
+            const step = scale * 2 ** Math.max(Math.floor(Math.log2(x / scale)) - 3, -9);
             const error = Math.abs((actual[i] ?? NaN) - (expected[i] ?? NaN));
             if (!(error <= step / 2)) {
               throw new Error(

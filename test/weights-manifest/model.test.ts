@@ -215,7 +215,7 @@ describe("files that change", () => {
   test("scales that no conversion makes are refused when their tensor is asked for", async () => {
     const folder = copy();
     const { manifest } = openModel(folder);
-    const bads = [0, -1, 3, NaN, Infinity, 2 ** -130];
+    const bads = [0, -1, -3, NaN, Infinity, 2 ** -130];
     for (const name of ["head", "layers.1.experts.2.gate_up", "layers.1.experts.2.down"]) {
       const tensor = manifest.tensors.find((stored) => stored.name === name);
       const at = (tensor?.scales?.offset ?? 0) + 8;
@@ -238,6 +238,24 @@ describe("files that change", () => {
     model.tensor("head");
     model.expert(1, 2);
     model.close();
+  });
+
+  test("one code that is no number is refused when its tensor is asked for", async () => {
+    const { manifest } = openModel(master);
+    for (const name of ["layers.0.qkv", "layers.1.experts.2.down"]) {
+      for (const code of [0x7f, 0xff]) {
+        const folder = copy();
+        const stored = manifest.tensors.find((tensor) => tensor.name === name);
+        const { offset, bytes } = stored?.data ?? { offset: 0, bytes: 0 };
+        const fd = openSync(join(folder, manifest.shards[stored?.shard ?? 0]?.name ?? ""), "r+");
+        writeSync(fd, new Uint8Array([code]), 0, 1, offset + bytes - 1);
+        closeSync(fd);
+        const ask = (model: ReturnType<typeof openModel>) =>
+          name.includes("experts") ? model.expert(1, 2) : model.tensor(name);
+        expect(await refusal("weights_nan_codes", () => ask(openModel(folder)))).toContain(name);
+        ask(openModel(folder, { allowNan: true }));
+      }
+    }
   });
 });
 
