@@ -9,7 +9,9 @@ export class AssertionError extends Error {
 
 /** Throws AssertionError unless `condition` holds: a bug in arctic, never the user's fault. */
 export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new AssertionError(`Internal error in arctic: ${message}. Please report it.`);
+  if (!condition) {
+    throw new AssertionError(`Internal error in arctic: ${message}. Please report it.`);
+  }
 }
 
 /** The value, asserted to be present. */

@@ -36,7 +36,11 @@ export class ArcticError extends Error {
    * @param options.exit process exit code where it is not 1
    * @param options.cause the error underneath
    */
-  constructor(code: ErrorCode, message: string, options: { exit?: ExitCode; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { exit?: ExitCode; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.exit = options.exit ?? (code.startsWith("usage_") ? Exit.usage : Exit.failed);

@@ -80,7 +80,7 @@ export const limits = {
   /** Parameter blocks that recorded dispatches may have in use at once. */
   gpuParamBlocks: 1_024,
   /** Milliseconds between two looks at whether the device has finished something. */
-  gpuPollMilliseconds: 0.05,
+  gpuPollMilliseconds: 0.1,
 
   /** Tokens in one KV page. */
   pageTokens: 16,

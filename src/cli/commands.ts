@@ -49,6 +49,8 @@ export const commands = {
       "unbounded",
       "json",
       "backend",
+      "io",
+      "allowNan",
     ],
     alternatives: [{ flags: ["tokens"], argument: true, required: false }],
     details: [
@@ -72,7 +74,17 @@ export const commands = {
   score: {
     summary: "log-probability of every token of a text",
     arguments: [],
-    flags: ["model", "tokensFile", "textFile", "top", "sinks", "window", "backend"],
+    flags: [
+      "model",
+      "tokensFile",
+      "textFile",
+      "top",
+      "sinks",
+      "window",
+      "backend",
+      "io",
+      "allowNan",
+    ],
     alternatives: [{ flags: ["tokensFile", "textFile"], argument: false, required: true }],
     details: [
       'One JSON line a token: {"pos", "token", "logprob", "next"}. `logprob` is the natural logarithm ' +
@@ -131,7 +143,7 @@ export const commands = {
   bench: {
     summary: "measure load, prefill and decode",
     arguments: [],
-    flags: ["model", "promptTokens", "genTokens", "repeat", "json", "backend"],
+    flags: ["model", "promptTokens", "genTokens", "repeat", "json", "backend", "io", "allowNan"],
     alternatives: [],
     details: [
       "Every repetition reads the same random prompt and generates without stopping at the " +

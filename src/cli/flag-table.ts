@@ -200,6 +200,12 @@ export const flags = {
   genTokens: withDefault(integer(1, limits.contextTokens), 32, "tokens to generate"),
   repeat: withDefault(integer(1, limits.benchRepeats, "R"), 3, "measured repetitions"),
   json: toggle("print one JSON document on standard output"),
+  io: withDefault(
+    choice("mmap", "pread"),
+    "mmap",
+    "how weights are read; pread where the disk may change or vanish underneath",
+  ),
+  allowNan: toggle("load weights even if they hold codes that are no number"),
   backend: withDefault(
     choice("auto", "gpu", "cpu"),
     "auto",

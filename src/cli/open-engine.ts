@@ -21,6 +21,8 @@ export interface OpenModel {
 export interface RunOptions {
   readonly model: string | undefined;
   readonly backend: "auto" | "gpu" | "cpu";
+  readonly io: "mmap" | "pread";
+  readonly allowNan: boolean;
 }
 
 /**
@@ -34,7 +36,7 @@ export async function openModelForRun(options: RunOptions, context: Context): Pr
       "No model was given, and this build has none inside. Give --model DIR or set ARCTIC_MODEL.",
     );
   }
-  const source = openModel(options.model);
+  const source = openModel(options.model, { io: options.io, allowNan: options.allowNan });
   try {
     const tokenizer = loadTokenizer(source);
     const backend = await openBackend(options.backend, source, backendOptions(source), context);

@@ -18,10 +18,10 @@ export class StopMatcher {
 
   push(piece: string): Matched {
     const text = this.#held + piece;
-    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-    if (found.length > 0) {
+    const start = this.#firstComplete(text);
+    if (start >= 0) {
       this.#held = "";
-      return { text: text.slice(0, Math.min(...found)), stopped: true };
+      return { text: text.slice(0, start), stopped: true };
     }
     const keep = this.#longestBeginning(text);
     this.#held = text.slice(text.length - keep);
@@ -33,6 +33,23 @@ export class StopMatcher {
     const rest = this.#held;
     this.#held = "";
     return rest;
+  }
+
+  /**
+   * Where the stop string begins that is complete first, the longer of two that are complete
+   * together; -1 without one. What counts is where they end: so it makes no difference how the text
+   * was cut into pieces.
+   */
+  #firstComplete(text: string): number {
+    let start = -1;
+    let end = Infinity;
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop);
+      if (at < 0 || at + stop.length > end) continue;
+      start = at + stop.length === end ? Math.min(start, at) : at;
+      end = at + stop.length;
+    }
+    return start;
   }
 
   /** Length of the longest end of `text` that a stop string begins with. */

@@ -133,7 +133,12 @@ export interface Backend {
   /** out[r] = table[tokens[r]] */
   embed(out: Activations, table: Table): void;
   /** out[i][r] = x[r] / sqrt(mean(x[r]^2) + eps) * weights[i], for one or two weights */
-  rmsNorm(out: readonly Activations[], x: Activations, weights: readonly Weights[], eps: number): void;
+  rmsNorm(
+    out: readonly Activations[],
+    x: Activations,
+    weights: readonly Weights[],
+    eps: number,
+  ): void;
   /** out[r] = matrix x[r], or out[r] += matrix x[r] when `add` */
   linear(out: Activations, matrix: Matrix, x: Activations, add: boolean): void;
   /** out[r] = silu(gate x[r]) * (up x[r]); the matrix holds gate's rows, then up's */

@@ -54,6 +54,8 @@ const samples: { [F in FlagName]: readonly [string, unknown, string, unknown] } 
   repeat: ["1", 1, "2", 2],
   json: ["on", true, "false", false],
   backend: ["cpu", "cpu", "gpu", "gpu"],
+  io: ["pread", "pread", "mmap", "mmap"],
+  allowNan: ["true", true, "0", false],
 };
 
 /** Arguments that a command needs before anything else can be looked at. */
@@ -177,7 +179,7 @@ describe("wrong usage", () => {
     [["prompt", "--temp", "1"], "Did you mean `--temperature`?"],
     [["prompt", "-m", "dir"], "no flag -m."],
     [["prompt", "--top", "5"], "no flag --top; it belongs to `arctic score`"],
-    [["prompt", "--io", "mmap"], "no flag --io."],
+    [["inspect", "--io", "mmap"], "no flag --io"],
     [["prompt", "--__proto__"], "no flag --__proto__."],
     [["prompt", "--model"], "--model needs a value: --model DIR."],
     [["prompt", "--model", "--json"], "--model needs a value"],

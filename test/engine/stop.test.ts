@@ -25,8 +25,10 @@ test("shows at once what cannot belong to a stop string", () => {
   expect(matcher.push("x").text).toBe("ENx");
 });
 
-test("the earliest of several stop strings counts", () => {
+test("of several stop strings the one that is complete first counts, then the longer one", () => {
   expect(run(["d", "bc"], ["abcd"])).toEqual({ text: "a", stopped: true });
+  expect(run(["cba", "b"], ["cba"])).toEqual({ text: "c", stopped: true });
+  expect(run(["c", "abc"], ["xabc"])).toEqual({ text: "x", stopped: true });
 });
 
 test("a beginning that repeats itself is not lost", () => {
@@ -37,10 +39,13 @@ test("cutting the text into pieces changes nothing", () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 30 });
   const stop = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 4 });
   fc.assert(fc.property(text, fc.array(stop, { maxLength: 3 }), (whole, stops) => {
-    const ends = stops.map((s) => whole.indexOf(s)).filter((at) => at >= 0);
-    const wanted = ends.length > 0
-      ? { text: whole.slice(0, Math.min(...ends)), stopped: true }
-      : { text: whole, stopped: false };
+    let wanted = { text: whole, stopped: false };
+    for (let end = 1; end <= whole.length && !wanted.stopped; end++) {
+      const seen = whole.slice(0, end);
+      const longest = Math.max(0, ...stops.filter((s) => seen.endsWith(s)).map((s) => s.length));
+      if (longest > 0) wanted = { text: whole.slice(0, end - longest), stopped: true };
+    }
+    expect(run(stops, [whole])).toEqual(wanted);
     expect(run(stops, [...whole])).toEqual(wanted);
   }));
 });
