@@ -71,8 +71,6 @@ export const limits = {
   gpuHeadDim: 256,
   /** Bytes of a shard that are visible at once while it is uploaded. */
   uploadWindowBytes: 16 * MiB,
-  /** Experts lie in device buffers of this size, or of one expert's where that is more. */
-  gpuSlabBytes: 256 * MiB,
   /** What experts take on a graphics card unless said otherwise: WebGPU does not tell what it has. */
   gpuExpertBytes: 8 * GiB,
   /** Bind groups kept for dispatches that come back; all are dropped when there are more. */
@@ -86,6 +84,9 @@ export const limits = {
   pageTokens: 16,
   /** Rows in one forward pass: a prompt longer than this is read in chunks. */
   chunkTokens: 256,
+  /** Measuring how fast a device reads: bytes on the CPU, and runs of which the best counts. */
+  bandwidthBytes: 128 * MiB,
+  bandwidthRuns: 5,
   /** Rows of one forward pass whose logits are wanted. */
   logitRows: 64,
   /** Tokens that KV pages are set aside for, where the model's own context is longer. */
