@@ -3,7 +3,6 @@
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
 import type { Timings } from "../engine/events.ts";
 import { Random } from "../engine/random.ts";
-import type { Backend } from "../model/backend.ts";
 import type { Context } from "./context.ts";
 import type { Invocation, Options } from "./flags.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
@@ -26,9 +25,9 @@ interface Result {
   readonly weight_bytes_per_token: number;
   /** Bytes a second that decoding reads from the weights. */
   readonly decode_bytes_per_second: number;
-  /** What the adapter reads at best, measured; null where the backend has no such measurement. */
-  readonly adapter_bytes_per_second: number | null;
-  readonly bandwidth_share: number | null;
+  /** What the adapter reads at best, measured by the backend itself. */
+  readonly adapter_bytes_per_second: number;
+  readonly bandwidth_share: number;
 }
 
 /** @throws ArcticError where the model or the device is at fault, or the context is too short */
@@ -41,7 +40,8 @@ export async function bench(invocation: Invocation<"bench">, context: Context): 
     checkRoom(options, opened.engine.contextTokens);
     const runs = await measure(options, opened, context);
     if (runs === undefined) return Exit.interrupted;
-    const result = summarise(runs, options, opened, loadMs, await readBandwidth(opened.backend));
+    const bandwidth = await opened.backend.measureReadBandwidth();
+    const result = summarise(runs, options, opened, loadMs, bandwidth);
     if (options.json) await context.output.json(result);
     else await context.output.write(report(result));
     return Exit.done;
@@ -104,19 +104,12 @@ async function runOnce(
   throw new ArcticError("engine_ended", "The engine ended the request without a result.");
 }
 
-/** What the backend measures of itself, where it can. */
-async function readBandwidth(
-  backend: Backend & { measureReadBandwidth?: () => Promise<number> },
-): Promise<number | null> {
-  return await backend.measureReadBandwidth?.() ?? null;
-}
-
 function summarise(
   runs: readonly Timings[],
   options: Options<"bench">,
   { backend, source }: OpenModel,
   loadMs: number,
-  bandwidth: number | null,
+  bandwidth: number,
 ): Result {
   const decode = median(runs.map((run) => run.decodeTokensPerSecond));
   const read = bytesReadPerToken(source.manifest);
@@ -132,7 +125,7 @@ function summarise(
     weight_bytes_per_token: read,
     decode_bytes_per_second: read * decode,
     adapter_bytes_per_second: bandwidth,
-    bandwidth_share: bandwidth === null ? null : read * decode / bandwidth,
+    bandwidth_share: read * decode / bandwidth,
   };
 }
 
@@ -159,6 +152,5 @@ function report(result: Result): string {
 }
 
 function share({ adapter_bytes_per_second: peak, bandwidth_share: part }: Result): string {
-  if (peak === null || part === null) return "unknown: this backend does not measure its bandwidth";
   return `${(100 * part).toFixed(1)} % of ${bytes(peak)}/s, its own measured read bandwidth`;
 }

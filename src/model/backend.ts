@@ -126,6 +126,8 @@ export interface Backend {
   experts(layer: number): Promise<Experts>;
   kv(layer: number): KvLayer;
   memory(): Memory;
+  /** Bytes a second at which the device reads its memory at best, measured; for `bench`. */
+  measureReadBandwidth(): Promise<number>;
   close(): void;
 
   // One forward pass. `begin` comes first and makes the batch known to all ops after it.

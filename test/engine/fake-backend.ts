@@ -67,6 +67,7 @@ export class FakeBackend implements Backend {
   experts = (layer: number) => Promise.resolve({ layer, count: 4 });
   kv = (layer: number) => ({ layer });
   memory = () => ({ weightBytes: 0, kvBytes: 0 });
+  measureReadBandwidth = () => Promise.resolve(1e9);
   close = () => void (this.closed = true);
 
   begin(batch: Batch): void {

@@ -35,6 +35,7 @@ import {
 import { type HeadShape, visibleEntries } from "./kv-pages.ts";
 import { kvWrite } from "./kv-write.ts";
 import { groupByExpert, type Run, runsOf } from "./plan.ts";
+import { measureReadBandwidth } from "./read-bandwidth.ts";
 import { rmsNorm } from "./rms-norm.ts";
 import { Threads } from "./threads.ts";
 import { rope, type RopeTable, ropeTable } from "./rope.ts";
@@ -107,6 +108,10 @@ export class CpuBackend implements Backend {
 
   memory(): Memory {
     return { weightBytes: this.#weightBytes, kvBytes: this.#kvBytes };
+  }
+
+  measureReadBandwidth(): Promise<number> {
+    return Promise.resolve(measureReadBandwidth(() => performance.now()));
   }
 
   close(): void {

@@ -1,0 +1,33 @@
+import type { Gpu } from "./context.ts";
+import { type ExpertStep, isMany } from "./expert-gate-up.ts";
+import { folded, lanes, type TokenRows } from "./fp8-product.ts";
+
+/** out[row of pair i] += weight of pair i * (down h[i]) for the step's pairs. */
+export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
+  const { layout, a, b, h, routes } = step;
+  const values = [
+    layout.hidden,
+    Math.ceil(layout.width / 4),
+    layout.downStride,
+    layout.downCodes,
+    layout.downScales,
+    h.width / 4,
+    out.width,
+  ];
+  const constants = { LANES: lanes(gpu) };
+  const [columns, folds] = folded(Math.ceil(layout.hidden / 8));
+  if (isMany(step)) {
+    gpu.dispatch(
+      gpu.pipeline("expert-down.many", constants),
+      [gpu.params([...values, a.first, a.count]), a.record, routes, h.data, out.data],
+      [columns, folds, Math.ceil(a.count / 2)],
+    );
+    return;
+  }
+  const params = gpu.params([...values, b === null ? 1 : 2, a.first, (b ?? a).first]);
+  gpu.dispatch(
+    gpu.pipeline("expert-down", constants),
+    [params, a.record, (b ?? a).record, routes, h.data, out.data],
+    [columns, folds],
+  );
+}

@@ -1,0 +1,80 @@
+import { assert } from "../../assert.ts";
+import type { Binding, Gpu } from "./context.ts";
+import { folded, lanes, type TokenRows } from "./fp8-product.ts";
+
+/** Where the parts of every expert's record begin, in u32 words, and its shape. */
+export interface ExpertLayout {
+  /** Bytes of a whole record. */
+  readonly bytes: number;
+  /** Width of an expert: outputs of gate and of up, inputs of down. */
+  readonly width: number;
+  /** Width of x and of out. */
+  readonly hidden: number;
+  readonly gateUpStride: number;
+  readonly gateUpScales: number;
+  readonly downCodes: number;
+  readonly downStride: number;
+  readonly downScales: number;
+}
+
+/** An expert's record on the device, and the (row, weight) pairs that chose it. */
+export interface ExpertJob {
+  readonly record: Binding;
+  /** Position of its first pair in `routes`. */
+  readonly first: number;
+  readonly count: number;
+}
+
+/** What one dispatch of each product takes: one expert, or two with one token each. */
+export interface ExpertStep {
+  readonly layout: ExpertLayout;
+  readonly a: ExpertJob;
+  readonly b: ExpertJob | null;
+  /** (row, f32 weight) pairs, u32 [pairs, 2], grouped by expert. */
+  readonly routes: Binding;
+  /** f32 [pairs, width rounded up to 4] between the two products. */
+  readonly h: TokenRows;
+}
+
+/** Tokens of one expert from which two at a time beat one at a time. */
+export const MANY_TOKENS = 2;
+
+/** Whether the step's tokens are taken two at a time. */
+export function isMany({ a, b }: ExpertStep): boolean {
+  const many = a.count >= MANY_TOKENS;
+  assert(
+    many ? b === null : (b?.count ?? 1) === 1,
+    "two experts in one dispatch have a token each",
+  );
+  return many;
+}
+
+/** h[i] = silu(gate x[row of pair i]) * (up x[row of pair i]) for the step's pairs. */
+export function expertGateUp(gpu: Gpu, step: ExpertStep, x: TokenRows): void {
+  const { layout, a, b, h, routes } = step;
+  const values = [
+    layout.width,
+    Math.ceil(layout.hidden / 4),
+    layout.gateUpStride,
+    layout.gateUpScales,
+    x.width / 4,
+    h.width,
+    a.first,
+  ];
+  const constants = { LANES: lanes(gpu) };
+  const [columns, folds] = folded(Math.ceil(layout.width / 4));
+  if (isMany(step)) {
+    gpu.dispatch(
+      gpu.pipeline("expert-gate-up.many", constants),
+      [gpu.params([...values, a.count]), a.record, routes, x.data, h.data],
+      [columns, folds, Math.ceil(a.count / 2)],
+    );
+    return;
+  }
+  const params = gpu.params([...values, (b ?? a).first]);
+  gpu.dispatch(
+    gpu.pipeline("expert-gate-up", constants),
+    [params, a.record, (b ?? a).record, routes, x.data, h.data],
+    [columns, folds, b === null ? 1 : 2],
+  );
+}
