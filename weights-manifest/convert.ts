@@ -36,6 +36,8 @@ export interface ConvertOptions {
   readonly workers?: number;
   /** A shard is closed once it has grown past this. */
   readonly shardBytes?: number;
+  /** Sees the small files that will be kept beside the shards, before anything is written. */
+  readonly checkKept?: (files: ReadonlyMap<string, Uint8Array>) => void;
   /** Bytes free for a folder, asked for before anything is written. */
   readonly freeBytes?: (folder: string) => number;
 }
@@ -66,6 +68,7 @@ export async function convert(
   const checkpoint = readCheckpoint(source);
   const layout = layoutOf(checkpoint.config, options.shardBytes);
   checkCheckpoint(checkpoint.config, layout.tensors.map((t) => t.spec), checkpoint.tensors);
+  options.checkKept?.(checkpoint.kept);
   const lock = openOutput(output);
   // Without a handler, writing beyond RLIMIT_FSIZE ends the process before it can say why.
   const ignore = () => {};

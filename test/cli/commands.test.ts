@@ -1,10 +1,11 @@
 /** Every command as a process, on a tiny random model. */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { synth } from "../../weights-manifest/synth.ts";
 import { commands } from "../../src/cli/commands.ts";
+import { tinyModel, writeCheckpoint } from "../golden/tiny-model.ts";
 import { arctic, temporaryFolder, tinyConfig } from "./arctic.ts";
 
 // Processes on a machine that is busy with other tests.
@@ -240,6 +241,26 @@ describe("model folders", () => {
       expect(text.split("\n").filter((line) => line.startsWith(`${name} `))).toHaveLength(1);
       expect(scales === null).toBe(dtype !== "e4m3");
       if (scales !== null) expect(Number.isInteger(Math.log2(scales.min))).toBe(true);
+    }
+  });
+
+  test("convert refuses a tokenizer that cannot be loaded before it writes anything", async () => {
+    const source = join(folder.path, "bad tokenizer");
+    writeCheckpoint(tinyModel(), source);
+    const hostile = { version: "1.0", model: { type: "BPE", vocab: { a: 1e9 }, merges: [] } };
+    for (
+      const [name, text] of [
+        ["tokenizer.json", JSON.stringify(hostile)],
+        ["tokenizer.model", "\xff\xff\xff\xff"],
+      ] as const
+    ) {
+      writeFileSync(join(source, name), text);
+      const out = join(folder.path, "never");
+      const { code, stderr } = await arctic(["convert", source, out]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(name);
+      expect(existsSync(out)).toBe(false);
+      rmSync(join(source, name));
     }
   });
 
