@@ -10,13 +10,19 @@
 //   out     [tokens, out_stride]
 //
 // `experts` experts, 1 or 2, with one pair each: a_pair and b_pair; expert-down.many is for an expert
-// with more. The lanes share the words of 8 rows. Both experts pass through the same workgroup, and
+// with more. The lanes share the words of 16 rows. Both experts pass through the same workgroup, and
 // the same lane adds what both have for a row, because both pairs may be of one token.
-// Dispatch: ceil(width / 8) workgroups folded into y.
+// Dispatch: ceil(width / 16) workgroups folded into y.
 
 override LANES: u32 = 64u;
-const ROWS = 8u;
+const ROWS = 16u;
 const SUMS = 2u * ROWS;
+
+// A software adapter reads words by gathers, which wait for memory one after the other. There, TOUCH
+// asks for every cache line of the rows first, so that many are on their way at once. What comes back
+// has no influence: p.zero is 0, which no compiler knows.
+override TOUCH: bool = false;
+const LINE = 16u; // words of a cache line
 
 struct Params {
   width: u32,
@@ -29,6 +35,7 @@ struct Params {
   experts: u32,
   a_pair: u32,
   b_pair: u32,
+  zero: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -48,6 +55,19 @@ fn total(s: u32) -> f32 {
   return sum;
 }
 
+fn touch(
+  record: ptr<storage, array<u32>, read>,
+  first: u32,
+  words: u32,
+  lane: u32,
+) -> f32 {
+  var seen = 0u;
+  if (TOUCH) {
+    for (var i = lane * LINE; i < words; i += LANES * LINE) { seen ^= record[first + i]; }
+  }
+  return f32(seen & p.zero);
+}
+
 // partial[(slot ROWS + r) LANES + lane] = what this lane has of row first + r of h[pair]'s product
 fn multiply(
   record: ptr<storage, array<u32>, read>,
@@ -63,6 +83,7 @@ fn multiply(
   }
   let h_start = pair * p.h_stride;
   var sum: array<f32, ROWS>;
+  sum[0] = touch(record, start[0], min(ROWS, p.width - first) * p.stride, lane);
   for (var j = lane; j < p.words; j += LANES) {
     let v = h[h_start + j];
     for (var r = 0u; r < ROWS; r++) { sum[r] += dot(fp8_decode(record[start[r] + j]), v); }

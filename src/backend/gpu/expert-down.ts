@@ -1,6 +1,6 @@
 import type { Gpu } from "./context.ts";
 import { type ExpertStep, isMany } from "./expert-gate-up.ts";
-import { folded, lanes, type TokenRows } from "./fp8-product.ts";
+import { folded, lanes, type TokenRows, touches } from "./fp8-product.ts";
 
 /** out[row of pair i] += weight of pair i * (down h[i]) for the step's pairs. */
 export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
@@ -14,19 +14,19 @@ export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
     h.width / 4,
     out.width,
   ];
-  const constants = { LANES: lanes(gpu) };
-  const [columns, folds] = folded(Math.ceil(layout.hidden / 8));
   if (isMany(step)) {
+    const [columns, folds] = folded(Math.ceil(layout.hidden / 8));
     gpu.dispatch(
-      gpu.pipeline("expert-down.many", constants),
+      gpu.pipeline("expert-down.many", { LANES: lanes(gpu) }),
       [gpu.params([...values, a.first, a.count]), a.record, routes, h.data, out.data],
       [columns, folds, Math.ceil(a.count / 2)],
     );
     return;
   }
-  const params = gpu.params([...values, b === null ? 1 : 2, a.first, (b ?? a).first]);
+  const [columns, folds] = folded(Math.ceil(layout.hidden / 16));
+  const params = gpu.params([...values, b === null ? 1 : 2, a.first, (b ?? a).first, 0]);
   gpu.dispatch(
-    gpu.pipeline("expert-down", constants),
+    gpu.pipeline("expert-down", { LANES: lanes(gpu), TOUCH: touches(gpu) }),
     [params, a.record, (b ?? a).record, routes, h.data, out.data],
     [columns, folds],
   );

@@ -1,6 +1,6 @@
 import { assert } from "../../assert.ts";
 import type { Binding, Gpu } from "./context.ts";
-import { folded, lanes, type TokenRows } from "./fp8-product.ts";
+import { folded, lanes, type TokenRows, touches } from "./fp8-product.ts";
 
 /** Where the parts of every expert's record begin, in u32 words, and its shape. */
 export interface ExpertLayout {
@@ -61,19 +61,19 @@ export function expertGateUp(gpu: Gpu, step: ExpertStep, x: TokenRows): void {
     h.width,
     a.first,
   ];
-  const constants = { LANES: lanes(gpu) };
-  const [columns, folds] = folded(Math.ceil(layout.width / 4));
   if (isMany(step)) {
+    const [columns, folds] = folded(Math.ceil(layout.width / 4));
     gpu.dispatch(
-      gpu.pipeline("expert-gate-up.many", constants),
+      gpu.pipeline("expert-gate-up.many", { LANES: lanes(gpu) }),
       [gpu.params([...values, a.count]), a.record, routes, x.data, h.data],
       [columns, folds, Math.ceil(a.count / 2)],
     );
     return;
   }
-  const params = gpu.params([...values, (b ?? a).first]);
+  const [columns, folds] = folded(Math.ceil(layout.width / 8));
+  const params = gpu.params([...values, (b ?? a).first, 0]);
   gpu.dispatch(
-    gpu.pipeline("expert-gate-up", constants),
+    gpu.pipeline("expert-gate-up", { LANES: lanes(gpu), TOUCH: touches(gpu) }),
     [params, a.record, (b ?? a).record, routes, x.data, h.data],
     [columns, folds, b === null ? 1 : 2],
   );

@@ -67,6 +67,7 @@ export function recordProduct(gpu: Gpu, product: Product, choice: ProductKernel)
       product.add ? 1 : 0,
       product.xFirst,
       product.outFirst,
+      0,
     ]);
     const [columns, folds] = folded(Math.ceil(part.outputs / choice.outputsPerGroup));
     gpu.dispatch(
@@ -86,6 +87,11 @@ export function folded(groups: number): [number, number] {
 /** Invocations that share a row: a vector register of a software adapter, a wave or two of a GPU. */
 export function lanes(gpu: Gpu): number {
   return isSoftware(gpu) ? gpu.subgroupSize : 64;
+}
+
+/** Whether a matvec asks for its cache lines first: where words are gathered from the CPU's memory. */
+export function touches(gpu: Gpu): 0 | 1 {
+  return isSoftware(gpu) ? 1 : 0;
 }
 
 /** A software adapter's subgroup is a vector register: what is fast there is not on a real GPU. */

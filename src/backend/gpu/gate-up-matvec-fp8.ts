@@ -1,14 +1,14 @@
 import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
-import { lanes, type Product, recordProduct } from "./fp8-product.ts";
+import { lanes, type Product, recordProduct, touches } from "./fp8-product.ts";
 
 /** out[outFirst] = silu(gate x[xFirst]) * (up x[xFirst]): one token, a stacked matrix. */
 export function gateUpMatvecFp8(gpu: Gpu, product: Product): void {
   assert(product.tokens === 1 && product.matrix.stacked, "a stacked matrix and one token");
   recordProduct(gpu, product, {
     kernel: "gate-up-matvec-fp8",
-    constants: { LANES: lanes(gpu) },
-    outputsPerGroup: 4,
+    constants: { LANES: lanes(gpu), TOUCH: touches(gpu) },
+    outputsPerGroup: 8,
     tokensPerGroup: 1,
   });
 }
