@@ -1,5 +1,5 @@
 /**
- * Compiles arctic to one file that carries the runtime, the kernels and the WebGPU library.
+ * Compiles arctic to one file that carries the runtime, the kernels, the WebGPU library and a model.
  *
  *     bun compile/build.ts                     dist/arctic, for this machine
  *     bun compile/build.ts --target NAME       dist/arctic-NAME (NAME: see targets.ts)
@@ -15,24 +15,33 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { embeddedSource, kernelNames } from "./embed.ts";
+import { embedModel } from "./embedded-model.ts";
 import { nativeLibrary } from "./native-library.ts";
 import { packageFolder } from "./packages.ts";
 import { hostTarget, type Target, targets } from "./targets.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const MODEL = join(ROOT, "weights-manifest", "arctic-tiny-sql", "model");
 
 export interface Built {
   readonly file: string;
   readonly target: Target;
   /** Why the file cannot use a GPU; null when it can. */
   readonly withoutGpu: string | null;
+  /** Whether the file carries a model. */
+  readonly withModel: boolean;
 }
 
-/** @throws Error when the sources do not compile, or Bun's runtime for the target is not to be had */
-export async function build(target: Target, file: string): Promise<Built> {
+/**
+ * @param modelFolder the model to embed; where there is no such folder the program has none
+ * @throws Error when the sources do not compile, the model is too large, or Bun's runtime for the
+ *   target is not to be had
+ */
+export async function build(target: Target, file: string, modelFolder = MODEL): Promise<Built> {
   const started = new Date();
   await checkKernels();
   const library = nativeLibrary(target);
+  const model = embedModel(modelFolder);
   // The name is in the binary: only the folder differs from build to build.
   mkdirSync(dirname(file), { recursive: true });
   const folder = mkdtempSync(join(dirname(file), ".build-"));
@@ -47,7 +56,7 @@ export async function build(target: Target, file: string): Promise<Built> {
       minify: true,
       // Twice as quick to start, for 3 MB.
       bytecode: true,
-      plugins: [library.plugin],
+      plugins: [library.plugin, model.plugin],
       compile: {
         target: target.bun,
         outfile: partial,
@@ -64,7 +73,7 @@ export async function build(target: Target, file: string): Promise<Built> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  return { file, target, withoutGpu: library.missing };
+  return { file, target, withoutGpu: library.missing, withModel: model.present };
 }
 
 /** This machine's runtime is the one that is running; others come from npm. */
@@ -110,6 +119,7 @@ async function main(): Promise<void> {
   const megabytes = (Bun.file(built.file).size / 1e6).toFixed(0);
   console.error(`${relative(process.cwd(), built.file)}: ${target.name}, ${megabytes} MB`);
   if (built.withoutGpu !== null) console.error(`warning: CPU backend only: ${built.withoutGpu}`);
+  if (!built.withModel) console.error("warning: no embedded model: there is none in the checkout.");
 }
 
 if (import.meta.main) {

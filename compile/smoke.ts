@@ -21,6 +21,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { embeddedModelFolder } from "../src/embedded-model.ts";
 import { gpuMissing } from "../test/support/gpu.ts";
 import { tinyModel, tinyTokens, writeCheckpoint } from "../test/golden/tiny-model.ts";
 
@@ -127,6 +128,17 @@ function convertsAndVerifies(): void {
   succeed(["verify", "model"]);
 }
 
+function embeddedAnswers(): void {
+  const home = join(scratch, "model cache");
+  const ask = ["prompt", "--backend", "cpu", "How many customers are there?"];
+  const environments: Record<string, string>[] = [{}, { XDG_CACHE_HOME: home }];
+  for (const env of environments) {
+    const answer = succeed(ask, env);
+    expect(answer === "SELECT COUNT(*) FROM customers\n", `it says ${JSON.stringify(answer)}`);
+  }
+  expect(files(home).length > 2, "nothing was unpacked");
+}
+
 function refusesUsage(): void {
   const { status, stdout, stderr } = start(["prompt", "--no-such-flag"]);
   expect(status === 2, `an unknown flag exits with ${status}`);
@@ -150,6 +162,11 @@ function main(source: string): void {
     expect(succeed(["inspect", "random"]) !== "", "inspect prints nothing");
   });
   check("prompt on the CPU", () => void generate("cpu"));
+  if (embeddedModelFolder() === undefined) {
+    skip("the embedded model answers", "the checkout has no model to embed");
+  } else {
+    check("the embedded model answers", embeddedAnswers);
+  }
   if (gpuMissing === undefined) {
     check("prompt on the GPU, with the CPU's tokens", () => {
       const [gpu, cpu] = [generate("gpu"), generate("cpu")];

@@ -113,6 +113,12 @@ export const limits = {
   /** Tokens of one generation that is not unbounded: whole numbers stay exact below. */
   maxTokens: Number.MAX_SAFE_INTEGER,
 
+  /** Questions of one evaluation. */
+  evalQuestions: 1_000_000,
+  /** Tokens of one generated query. */
+  sqlTokens: 512,
+  /** Characters of a value in a printed table. */
+  sqlCellCharacters: 48,
   /** A generated query: its length in characters, and the rows and milliseconds it may take. */
   sqlBytes: 16 * KiB,
   sqlRows: 10_000,

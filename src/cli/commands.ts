@@ -6,6 +6,8 @@ export interface Argument {
   readonly name: string;
   readonly required: boolean;
   readonly help: string;
+  /** All that it can be, where it is a name. */
+  readonly values?: readonly string[];
 }
 
 /** Inputs that exclude each other: at most one of them, or exactly one when `required`. */
@@ -35,6 +37,9 @@ export const commands = {
     ],
     flags: [
       "model",
+      "system",
+      "sql",
+      "db",
       "raw",
       "tokens",
       "maxTokens",
@@ -52,8 +57,23 @@ export const commands = {
       "io",
       "allowNan",
     ],
-    alternatives: [{ flags: ["tokens"], argument: true, required: false }],
+    alternatives: [
+      { flags: ["tokens"], argument: true, required: false },
+      { flags: ["raw", "system", "sql"], argument: false, required: false },
+      { flags: ["tokens", "system", "sql"], argument: false, required: false },
+      // A query is no endless text.
+      { flags: ["sql", "unbounded"], argument: false, required: false },
+      { flags: ["sql", "sinks"], argument: false, required: false },
+      { flags: ["sql", "window"], argument: false, required: false },
+    ],
     details: [
+      "Without --model the model inside the program answers: arctic-tiny-sql, which turns questions " +
+      "about tables into SQL. Its system message is a schema as CREATE TABLE statements, one a line; " +
+      "without --system it is that of a shop: customers, products, orders, order_items.",
+      "With --sql and --db the schema is that of your own database. The query is run, but changes " +
+      "nothing: the file is opened read-only, only a single SELECT is taken, and rows and time are " +
+      "limited. --json then prints one document: sql, columns, rows, row_count, truncated, error, " +
+      "usage and timings.",
       "The text becomes the user's message in the model's chat template; with --raw it is the beginning " +
       "of a plain text, after the beginning-of-sequence token that the model asks for. With --tokens " +
       "the ids are taken as they are and nothing is added.",
@@ -69,7 +89,7 @@ export const commands = {
       "completion_tokens, total_tokens) and timings (prefill_ms, decode_ms, " +
       "prefill_tokens_per_second, decode_tokens_per_second).",
     ],
-    example: 'arctic prompt --model arctic-fp8 --temperature 0 "Name three rivers."',
+    example: 'arctic prompt --sql "How many orders did each customer place?" --db shop.sqlite',
   },
   score: {
     summary: "log-probability of every token of a text",
@@ -152,6 +172,23 @@ export const commands = {
       "weight_bytes_per_token, load_ms and adapter.",
     ],
     example: "arctic bench --model arctic-fp8 --prompt-tokens 512 --gen-tokens 64",
+  },
+  eval: {
+    summary: "measure how good a model's answers are",
+    arguments: [
+      { name: "NAME", required: true, help: "what is asked: `sql`", values: ["sql"] },
+    ],
+    flags: ["model", "n", "seed", "split", "verbose", "json", "backend", "io", "allowNan"],
+    alternatives: [],
+    details: [
+      "`sql` makes fresh questions about random schemas, runs the model's SQL and the reference SQL " +
+      "on a database of random rows, and compares what they return. Answers are generated greedily; " +
+      "the same seed asks the same questions.",
+      "--json prints one document with at least execution_accuracy, valid_sql, exact_match, by_kind, " +
+      "n, seed, split, tokens_per_second and expert_histogram: for each layer with a mixture of " +
+      "experts the tokens that passed it, how many of them each expert took, and the fraction.",
+    ],
+    example: "arctic eval sql --n 500 --seed 7 --split unseen",
   },
   doctor: {
     summary: "report the adapter, its limits and what is missing",

@@ -1,8 +1,8 @@
 /** `arctic doctor`: what this machine has, what is missing, and how to get it. */
 
-import { cacheFolders } from "../backend/gpu/native-library.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { cacheFolders } from "../unpack.ts";
 import { version } from "../../package.json" with { type: "json" };
 import type { Context } from "./context.ts";
 import { driverAdvice } from "./driver-advice.ts";

@@ -140,9 +140,23 @@ function toggle(help: string): Flag<boolean> {
   return { help, placeholder: null, repeatable: false, fallback: false, read };
 }
 
+const anyText: Kind<string> = { placeholder: "TEXT", read: (raw) => raw };
+
+/** Where a model does not ask for another. */
+export const DEFAULT_TEMPERATURE = 0.8;
+
 /** Sampling defaults are those of llama.cpp: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05. */
 export const flags = {
-  model: optional(path("DIR"), "model folder made by `arctic convert` or `arctic synth`"),
+  model: optional(
+    path("DIR"),
+    "model folder made by `arctic convert` or `arctic synth` (default: the embedded model)",
+  ),
+  system: optional(
+    anyText,
+    "the system message; nothing for none (default: none; with the embedded model: a demo schema)",
+  ),
+  sql: toggle("answer the question in SQL, and with --db run it"),
+  db: optional(path("FILE"), "SQLite database that --sql asks, opened read-only"),
   raw: toggle("continue the text as it is: no chat template"),
   tokens: optional(tokenIds, "the prompt as token ids"),
   maxTokens: optional(
@@ -158,10 +172,10 @@ export const flags = {
     "attend to the last W tokens (default with --sinks or --unbounded: what the context has room for)",
   ),
   unbounded: toggle("generate until stopped, under --sinks and --window"),
-  temperature: withDefault(
+  temperature: optional(
     decimal(0, limits.temperature, "T"),
-    0.8,
-    "randomness; 0 always takes the likeliest token",
+    `randomness; 0 always takes the likeliest token (default ${DEFAULT_TEMPERATURE}; ` +
+      "0 with --sql and with the embedded model)",
   ),
   topK: withDefault(
     integer(0, limits.vocabulary, "K"),
@@ -180,7 +194,7 @@ export const flags = {
   ),
   seed: optional(
     integer(0, limits.seed, "S"),
-    "seed of the random numbers (default: `prompt` draws one and tells it)",
+    "seed of the random numbers (default: `prompt` draws one and tells it, others take 0)",
   ),
   stop: list(
     stopString,
@@ -199,6 +213,13 @@ export const flags = {
   promptTokens: withDefault(integer(1, limits.contextTokens), 128, "tokens of the prompt"),
   genTokens: withDefault(integer(1, limits.contextTokens), 32, "tokens to generate"),
   repeat: withDefault(integer(1, limits.benchRepeats, "R"), 3, "measured repetitions"),
+  n: withDefault(integer(1, limits.evalQuestions), 200, "questions to ask"),
+  split: withDefault(
+    choice("seen", "unseen"),
+    "seen",
+    "words in the names and values: those of the training, or words held out from it",
+  ),
+  verbose: toggle("list what was answered wrongly"),
   json: toggle("print one JSON document on standard output"),
   io: withDefault(
     choice("mmap", "pread"),

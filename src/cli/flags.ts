@@ -2,7 +2,13 @@
 
 import { parseArgs } from "node:util";
 import { ArcticError } from "../errors.ts";
-import { type Alternatives, type CommandName, commands, isCommand } from "./commands.ts";
+import {
+  type Alternatives,
+  type Argument,
+  type CommandName,
+  commands,
+  isCommand,
+} from "./commands.ts";
 import { type FlagName, flags, type FlagValue, longName, variableName } from "./flag-table.ts";
 import { nearest } from "./nearest.ts";
 
@@ -165,7 +171,9 @@ function checkAlternatives(
   values: ReadonlyMap<FlagName, unknown>,
   words: Words,
 ): void {
-  const given = group.flags.filter((flag) => values.has(flag)).map((flag) => `--${longName(flag)}`);
+  // A switch that is off excludes nothing.
+  const given = group.flags.filter((flag) => (values.get(flag) ?? false) !== false)
+    .map((flag) => `--${longName(flag)}`);
   if (group.argument && words.positionals.length > 0) {
     given.push(commands[command].arguments[0]?.name ?? "");
   }
@@ -175,7 +183,7 @@ function checkAlternatives(
 }
 
 function checkArguments(command: CommandName, positionals: readonly string[]): void {
-  const spec = commands[command].arguments;
+  const spec: readonly Argument[] = commands[command].arguments;
   const missing = spec.filter((argument, i) => argument.required && positionals[i] === undefined);
   if (missing.length > 0) {
     const names = missing.map((argument) => argument.name).join(" and ");
@@ -185,6 +193,14 @@ function checkArguments(command: CommandName, positionals: readonly string[]): v
     const quotes = command === "prompt" ? " Put a prompt of several words in quotes." : "";
     throw usage(
       `\`arctic ${command}\` has no use for the argument \`${positionals[spec.length]}\`.${quotes}`,
+      command,
+    );
+  }
+  for (const [i, { name, values }] of spec.entries()) {
+    const given = positionals[i];
+    if (values === undefined || given === undefined || values.includes(given)) continue;
+    throw usage(
+      `${name} of \`arctic ${command}\` must be ${values.join(" or ")}, but it is \`${given}\`.`,
       command,
     );
   }

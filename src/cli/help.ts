@@ -60,6 +60,8 @@ function usageLine(name: CommandName, command: Command): string {
     parts.push(argument.required ? argument.name : `[${argument.name}]`);
   }
   for (const group of command.alternatives) {
+    // Flags that may be left out and merely exclude each other say so when they meet.
+    if (!group.argument && !group.required) continue;
     const names = group.argument ? command.arguments.map((argument) => argument.name) : [];
     const forms = [...names, ...group.flags.map(flagForm)].join(" | ");
     parts.push(group.required ? `(${forms})` : `[${forms}]`);

@@ -1,7 +1,8 @@
 /** Opens a model on the backend that the user asked for. */
 
 import { type Model, openModel } from "../../weights-manifest/reader.ts";
-import { backendOptions, Engine } from "../engine/engine.ts";
+import { embeddedModelFolder } from "../embedded-model.ts";
+import { backendOptions, Engine, type EngineOptions } from "../engine/engine.ts";
 import { ArcticError, errorCode } from "../errors.ts";
 import type { Backend, BackendOptions } from "../model/backend.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -14,6 +15,8 @@ export interface OpenModel {
   readonly source: Model;
   /** Undefined for a model folder that has none. */
   readonly tokenizer: Tokenizer | undefined;
+  /** Whether it is the model that the program carries. */
+  readonly embedded: boolean;
   /** Releases the device and the files. */
   close(): void;
 }
@@ -26,28 +29,35 @@ export interface RunOptions {
 }
 
 /**
- * Opens the model, its tokenizer and a device, and says on standard error what it runs on.
+ * Opens the model, its tokenizer and a device, and says on standard error what it runs on. Without
+ * a model of the user's it is the embedded one.
+ * @param onRouting sees which experts every row was routed to
  * @throws ArcticError `usage_no_model`, or what reader, tokenizer and backend throw
  */
-export async function openModelForRun(options: RunOptions, context: Context): Promise<OpenModel> {
-  if (options.model === undefined) {
+export async function openModelForRun(
+  options: RunOptions,
+  context: Context,
+  onRouting?: EngineOptions["onRouting"],
+): Promise<OpenModel> {
+  const folder = options.model ?? embeddedModelFolder();
+  if (folder === undefined) {
     throw new ArcticError(
       "usage_no_model",
       "No model was given, and this build has none inside. Give --model DIR or set ARCTIC_MODEL.",
     );
   }
-  const source = openModel(options.model, { io: options.io, allowNan: options.allowNan });
+  const source = openModel(folder, { io: options.io, allowNan: options.allowNan });
   try {
     const tokenizer = loadTokenizer(source);
     const backend = await openBackend(options.backend, source, backendOptions(source), context);
-    const engine = await load(source, backend, tokenizer, context);
+    const engine = await load(source, backend, tokenizer, context, onRouting);
     const close = () => {
       // A device waits for all it was given. After an interrupt the process's end frees everything.
       if (context.signal.aborted) return;
       engine.close();
       source.close();
     };
-    return { engine, backend, source, tokenizer, close };
+    return { engine, backend, source, tokenizer, embedded: options.model === undefined, close };
   } catch (error) {
     source.close();
     throw error;
@@ -67,11 +77,13 @@ async function load(
   backend: Backend,
   tokenizer: Tokenizer | undefined,
   { messages, signal }: Context,
+  onRouting: EngineOptions["onRouting"],
 ): Promise<Engine> {
   const progress = new Progress(messages, { label: "Loading", unit: "layers" });
   try {
     return await Engine.open(source, backend, {
       tokenizer: tokenizer && { textStream: (prompt) => tokenizer.detokenizer(prompt) },
+      onRouting,
       onLoad(done, total) {
         signal.throwIfAborted();
         progress.update(done, total);

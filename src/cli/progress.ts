@@ -8,7 +8,7 @@ export interface ProgressOptions {
   /** What is being done, for example "Converting". */
   readonly label: string;
   /** What is counted: bytes are shown as kB, MB, GB. */
-  readonly unit: "B" | "tokens" | "layers";
+  readonly unit: "B" | "tokens" | "layers" | "questions";
   /** Milliseconds that never go back. */
   readonly now?: () => number;
 }
@@ -76,7 +76,9 @@ export class Progress {
     const left = this.#rate > 0 && total > done
       ? `, ${duration((total - done) / this.#rate)} left`
       : "";
-    return `${this.#label}: ${percent}(${quantity(done, this.#unit)}${of})${rate}${left}`;
+    // "3 of 8 layers", but "3.00 kB of 8.00 MB".
+    const so = total > 0 && this.#unit !== "B" ? `${done}` : quantity(done, this.#unit);
+    return `${this.#label}: ${percent}(${so}${of})${rate}${left}`;
   }
 
   #withBar(text: string, done: number, total: number): string {

@@ -1,19 +1,21 @@
 /** `arctic prompt`: one request, its text as it comes. */
 
-import process from "node:process";
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
-import type { EngineEvent } from "../engine/events.ts";
+import type { EndEvent, EngineEvent } from "../engine/events.ts";
 import type { GenerateRequest } from "../engine/request.ts";
+import { sqlMessages } from "../sql/prompt.ts";
+import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import type { Context } from "./context.ts";
+import { DEFAULT_TEMPERATURE } from "./flag-table.ts";
 import type { Invocation, Options } from "./flags.ts";
-import { readStandardInput } from "./input.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
 import { Progress } from "./progress.ts";
-import { perSecond } from "./units.ts";
+import { promptText } from "./prompt-text.ts";
+import { promptSql } from "./prompt-sql.ts";
+import { summary, usageAndTimings } from "./prompt-usage.ts";
 import { askedWindow, widestWindow } from "./window.ts";
 
 type PromptOptions = Options<"prompt">;
-type End = Extract<EngineEvent, { type: "end" }>;
 
 /** @throws ArcticError where the model, the prompt or the device is at fault */
 export async function prompt(
@@ -21,6 +23,10 @@ export async function prompt(
   context: Context,
 ): Promise<ExitCode> {
   const { options } = invocation;
+  if (options.sql) return await promptSql(invocation, context);
+  if (options.db !== undefined) {
+    throw new ArcticError("usage_wrong", "--db is for questions in SQL: give --sql, too.");
+  }
   const text = options.tokens === undefined
     ? await promptText(invocation.arguments[0], context.signal)
     : "";
@@ -33,24 +39,10 @@ export async function prompt(
   }
 }
 
-async function promptText(argument: string | undefined, signal: AbortSignal): Promise<string> {
-  if (argument === undefined && process.stdin.isTTY) {
-    throw new ArcticError(
-      "usage_no_prompt",
-      "There is no prompt. Give it as an argument, pipe it in, or give --tokens.",
-    );
-  }
-  const given = argument !== undefined && argument !== "-";
-  const text = given ? argument : (await readStandardInput(signal)).replace(/\r?\n$/, "");
-  if (text !== "") return text;
-  const where = given ? "The prompt" : "The prompt on standard input";
-  throw new ArcticError("usage_no_prompt", `${where} is empty. Give at least one character.`);
-}
-
 function promptTokens(
   text: string,
   options: PromptOptions,
-  { tokenizer }: OpenModel,
+  { tokenizer, embedded }: OpenModel,
 ): readonly number[] {
   if (tokenizer === undefined) {
     throw new ArcticError(
@@ -60,7 +52,20 @@ function promptTokens(
   }
   return options.raw
     ? tokenizer.encode(text)
-    : tokenizer.encodeChat([{ role: "user", content: text }]);
+    : tokenizer.encodeChat(conversation(text, options.system, embedded));
+}
+
+/** The embedded model knows its task from a schema: without one it is asked about the demo shop. */
+function conversation(
+  text: string,
+  system: string | undefined,
+  embedded: boolean,
+): readonly ChatMessage[] {
+  if (system === undefined && embedded) return sqlMessages(text);
+  const user: ChatMessage = { role: "user", content: text };
+  return system === undefined || system === ""
+    ? [user]
+    : [{ role: "system", content: system }, user];
 }
 
 async function generate(
@@ -69,7 +74,7 @@ async function generate(
   opened: OpenModel,
   context: Context,
 ): Promise<ExitCode> {
-  const { engine, tokenizer } = opened;
+  const { engine, tokenizer, embedded } = opened;
   if (tokenizer === undefined && options.stop.length > 0) {
     throw new ArcticError(
       "usage_no_tokenizer",
@@ -77,7 +82,8 @@ async function generate(
     );
   }
   const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-  const { temperature, topK, topP, minP, stop } = options;
+  const { topK, topP, minP, stop } = options;
+  const temperature = options.temperature ?? (embedded ? 0 : DEFAULT_TEMPERATURE);
   const events = engine.submit({
     kind: "generate",
     tokens,
@@ -126,7 +132,7 @@ class Answer {
     this.#context = context;
   }
 
-  async consume(events: AsyncIterable<EngineEvent>): Promise<End> {
+  async consume(events: AsyncIterable<EngineEvent>): Promise<EndEvent> {
     const reading = new Progress(this.#context.messages, { label: "Reading", unit: "tokens" });
     for await (const event of events) {
       if (event.type === "prefill") reading.update(event.done, event.total);
@@ -143,23 +149,12 @@ class Answer {
     throw new ArcticError("engine_ended", "The engine ended the request without a result.");
   }
 
-  document(end: End): unknown {
-    const { promptTokens, completionTokens } = end.usage;
+  document(end: EndEvent): unknown {
     return {
       text: this.#text,
       tokens: this.#tokens,
       finish_reason: end.finishReason,
-      usage: {
-        prompt_tokens: promptTokens,
-        completion_tokens: completionTokens,
-        total_tokens: promptTokens + completionTokens,
-      },
-      timings: {
-        prefill_ms: end.timings.prefillMs,
-        decode_ms: end.timings.decodeMs,
-        prefill_tokens_per_second: end.timings.prefillTokensPerSecond,
-        decode_tokens_per_second: end.timings.decodeTokensPerSecond,
-      },
+      ...usageAndTimings(end),
     };
   }
 
@@ -175,14 +170,4 @@ class Answer {
     if (this.#json) this.#text += text;
     else if (text !== "") await this.#context.output.writeGenerated(text);
   }
-}
-
-function summary({ usage, timings }: End, seed: number | undefined): string {
-  const prompt = `prompt ${usage.promptTokens} tokens, ${
-    perSecond(timings.prefillTokensPerSecond)
-  }`;
-  const rate = timings.decodeTokensPerSecond;
-  const decode = `generated ${usage.completionTokens} tokens` +
-    (rate > 0 ? `, ${perSecond(rate)}` : "");
-  return `${prompt}; ${decode}${seed === undefined ? "" : `; seed ${seed}`}`;
 }

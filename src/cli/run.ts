@@ -70,6 +70,8 @@ async function command(invocation: AnyInvocation, context: Context): Promise<Exi
       return (await import("./synth.ts")).synth(invocation, context);
     case "bench":
       return (await import("./bench.ts")).bench(invocation, context);
+    case "eval":
+      return (await import("./eval.ts")).evaluate(invocation, context);
     case "doctor":
       return (await import("./doctor.ts")).doctor(invocation, context);
   }

@@ -5,7 +5,7 @@
  */
 
 import type { Backend, Batch, WeightSource } from "../model/backend.ts";
-import { ArcticModel } from "../model/arctic.ts";
+import { ArcticModel, type OnRouting } from "../model/arctic.ts";
 import { ArcticError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { EngineEvent } from "./events.ts";
@@ -34,6 +34,7 @@ export interface EngineOptions {
   readonly tokenizer?: EngineTokenizer | undefined;
   readonly clock?: Clock;
   readonly onLoad?: (done: number, total: number) => void;
+  readonly onRouting?: OnRouting | undefined;
 }
 
 /** What a backend must be made for, so that an engine over `source` can run on it. */
@@ -85,7 +86,7 @@ export class Engine {
     backend: Backend,
     options: EngineOptions = {},
   ): Promise<Engine> {
-    const model = await ArcticModel.load(source, backend, options.onLoad);
+    const model = await ArcticModel.load(source, backend, options.onLoad, options.onRouting);
     return new Engine(source, backend, model, options);
   }
 

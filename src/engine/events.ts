@@ -36,3 +36,5 @@ export type EngineEvent =
     readonly usage: Usage;
     readonly timings: Timings;
   };
+
+export type EndEvent = Extract<EngineEvent, { type: "end" }>;

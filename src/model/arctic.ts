@@ -17,6 +17,7 @@ import type {
   Experts,
   KvLayer,
   Matrix,
+  Routing,
   Table,
   Weights,
   WeightSource,
@@ -70,6 +71,9 @@ interface Workspace {
   readonly inner: Activations;
 }
 
+/** Sees the router's choice for every row that passes a layer's mixture of experts. */
+export type OnRouting = (layer: number, routing: Routing) => void;
+
 export class ArcticModel {
   readonly #backend: Backend;
   readonly #eps: number;
@@ -78,12 +82,14 @@ export class ArcticModel {
   readonly #norm: Weights;
   readonly #head: Matrix;
   readonly #work: Workspace;
+  readonly #onRouting: OnRouting;
 
   private constructor(
     backend: Backend,
     eps: number,
     weights: { embedding: Table; layers: readonly Layer[]; norm: Weights; head: Matrix },
     work: Workspace,
+    onRouting: OnRouting,
   ) {
     this.#backend = backend;
     this.#eps = eps;
@@ -92,6 +98,7 @@ export class ArcticModel {
     this.#norm = weights.norm;
     this.#head = weights.head;
     this.#work = work;
+    this.#onRouting = onRouting;
   }
 
   /**
@@ -102,6 +109,7 @@ export class ArcticModel {
     source: WeightSource,
     backend: Backend,
     onProgress: (done: number, total: number) => void = () => {},
+    onRouting: OnRouting = () => {},
   ): Promise<ArcticModel> {
     const { config } = source;
     const layers: Layer[] = [];
@@ -125,7 +133,7 @@ export class ArcticModel {
       residual: backend.activations(layerKinds.includes("parallel-moe") ? hiddenSize : 1),
       inner: backend.activations(layerKinds.includes("dense") ? intermediateSize : 1),
     };
-    return new ArcticModel(backend, config.normEps, weights, work);
+    return new ArcticModel(backend, config.normEps, weights, work, onRouting);
   }
 
   /**
@@ -167,7 +175,7 @@ export class ArcticModel {
     backend.gateUp(residual, layer.residual.gateUp, y);
     backend.linear(x, layer.residual.down, residual, true);
 
-    await backend.expertMlp(x, layer.experts, await routing, z);
+    await this.#experts(layer, await routing);
   }
 
   /** x' = h + moe(norm(h)),  h = x + attention(norm(x)): Mixtral's order. */
@@ -179,7 +187,14 @@ export class ArcticModel {
     this.#attention(layer);
 
     backend.rmsNorm([z], x, [layer.postAttentionNorm], this.#eps);
-    await backend.expertMlp(x, layer.experts, await backend.route(z, layer.router), z);
+    await this.#experts(layer, await backend.route(z, layer.router));
+  }
+
+  /** x += sum over the chosen experts of weight * mlp(z) */
+  async #experts({ experts }: Mixture, routing: Routing): Promise<void> {
+    const { x, z } = this.#work;
+    this.#onRouting(experts.layer, routing);
+    await this.#backend.expertMlp(x, experts, routing, z);
   }
 
   /** x' = h + mlp(norm(h)),  h = x + attention(norm(x)) */

@@ -49,12 +49,6 @@ describe("exit codes", () => {
     );
   });
 
-  test("2 without a model", async () => {
-    const { code, stderr } = await arctic(["prompt", "hi"]);
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/^arctic: No model was given.*ARCTIC_MODEL\.\n$/);
-  });
-
   test("1 and one line for a folder that is not there, its name made harmless", async () => {
     const missing = join(folder.path, "no\x1b[31m\nmodel");
     for (const name of ["inspect", "verify"]) {

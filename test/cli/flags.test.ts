@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { type CommandName, commands } from "../../src/cli/commands.ts";
-import { type FlagName, flags, longName, variableName } from "../../src/cli/flag-table.ts";
+import {
+  DEFAULT_TEMPERATURE,
+  type FlagName,
+  flags,
+  longName,
+  variableName,
+} from "../../src/cli/flag-table.ts";
 import { type Invocation, parse } from "../../src/cli/flags.ts";
 import { ArcticError } from "../../src/errors.ts";
 
@@ -31,6 +37,9 @@ function refusal(argv: string[], env: Environment = {}): ArcticError {
 /** Two values of every flag that are right, as typed, and what they mean. */
 const samples: { [F in FlagName]: readonly [string, unknown, string, unknown] } = {
   model: ["m1", "m1", "m2", "m2"],
+  system: ["s1", "s1", "", ""],
+  sql: ["true", true, "0", false],
+  db: ["f1", "f1", "f2", "f2"],
   raw: ["true", true, "false", false],
   tokens: ["1,2,3", [1, 2, 3], "7 8", [7, 8]],
   maxTokens: ["5", 5, "-1", Infinity],
@@ -52,6 +61,9 @@ const samples: { [F in FlagName]: readonly [string, unknown, string, unknown] } 
   promptTokens: ["64", 64, "65", 65],
   genTokens: ["8", 8, "9", 9],
   repeat: ["1", 1, "2", 2],
+  n: ["1", 1, "500", 500],
+  split: ["unseen", "unseen", "seen", "seen"],
+  verbose: ["true", true, "no", false],
   json: ["on", true, "false", false],
   backend: ["cpu", "cpu", "gpu", "gpu"],
   io: ["pread", "pread", "mmap", "mmap"],
@@ -67,6 +79,7 @@ const needed: Record<CommandName, string[]> = {
   verify: ["dir"],
   synth: ["config.json", "out"],
   bench: [],
+  eval: ["sql"],
   doctor: [],
 };
 
@@ -94,7 +107,7 @@ describe("every flag of every command", () => {
   });
 
   test("an empty variable is no variable", () => {
-    expect(run("prompt", [], { ARCTIC_TEMPERATURE: "" }).options.temperature).toBe(0.8);
+    expect(run("prompt", [], { ARCTIC_TOP_P: "" }).options.topP).toBe(0.95);
   });
 
   test("a variable of another command's flag does no harm", () => {
@@ -128,6 +141,8 @@ describe("values", () => {
     [["prompt", "--json=maybe"], "--json must be true or false"],
     [["score", "--tokens-file=f", "--top", "some"], "--top must be a whole number"],
     [["prompt", "--backend", "cuda"], "--backend must be one of auto, gpu, cpu, but it is `cuda`"],
+    [["eval", "sql", "--n", "0"], "--n must be a whole number from 1 to 1000000"],
+    [["eval", "sql", "--split", "all"], "--split must be one of seen, unseen"],
     [["bench", "--repeat", "0"], "--repeat must be a whole number from 1 to 1000"],
   ])("%j is refused", (argv, message) => {
     const error = refusal(argv);
@@ -159,7 +174,9 @@ describe("values", () => {
 
   test("defaults are llama.cpp's", () => {
     const { temperature, topK, topP, minP } = run("prompt", []).options;
-    expect({ temperature, topK, topP, minP }).toEqual({
+    // The embedded model is greedy.
+    expect(temperature).toBeUndefined();
+    expect({ temperature: DEFAULT_TEMPERATURE, topK, topP, minP }).toEqual({
       temperature: 0.8,
       topK: 40,
       topP: 0.95,
@@ -190,6 +207,15 @@ describe("wrong usage", () => {
       ["score", "--tokens-file=a", "--text-file=b"],
       "Give only one of --tokens-file and --text-file.",
     ],
+    [["prompt", "--sql", "--raw", "x"], "Give only one of --raw and --sql."],
+    [["prompt", "--sql", "--tokens", "1"], "Give only one of --tokens and --sql."],
+    [["prompt", "--system", "s", "--tokens", "1"], "Give only one of --tokens and --system."],
+    [["prompt", "--system", "s", "--raw", "x"], "Give only one of --raw and --system."],
+    [["prompt", "--sql", "--unbounded", "x"], "Give only one of --sql and --unbounded."],
+    [["prompt", "--sql", "--sinks=1", "x"], "Give only one of --sql and --sinks."],
+    [["eval"], "`arctic eval` needs NAME."],
+    [["eval", "poems"], "NAME of `arctic eval` must be sql, but it is `poems`."],
+    [["eval", ""], "NAME of `arctic eval` must be sql, but it is ``."],
     [["convert", "src"], "`arctic convert` needs OUT."],
     [["convert"], "`arctic convert` needs SRC and OUT."],
     [["inspect", ""], "An argument of `arctic inspect` is empty."],
@@ -208,6 +234,12 @@ describe("argv against the environment", () => {
     expect(options.textFile).toBe("t");
     expect(options.tokensFile).toBeUndefined();
     expect(run("prompt", ["text"], { ARCTIC_TOKENS: "1" }).options.tokens).toBeUndefined();
+  });
+
+  test("a switch that is off excludes nothing", () => {
+    const { options } = run("prompt", ["--sql=false", "--system", "s", "x"]);
+    expect([options.sql, options.system]).toEqual([false, "s"]);
+    expect(run("prompt", ["x"], { ARCTIC_RAW: "0", ARCTIC_SQL: "1" }).options.sql).toBe(true);
   });
 
   test("two alternatives in the environment are too many", () => {

@@ -101,7 +101,7 @@ describe("progress", () => {
     progress.end();
     const lines = text().trimEnd().split("\n");
     expect(lines).toHaveLength(3);
-    expect(lines[0]).toMatch(/^Reading: 5 % \(50 tokens of 1000 tokens\), 10(\.\d)? tokens\/s, /);
+    expect(lines[0]).toMatch(/^Reading: 5 % \(50 of 1000 tokens\), 10(\.\d)? tokens\/s, /);
   });
 
   test("work done before counts as done, not as speed", () => {

@@ -18,13 +18,20 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-test("a build without a WebGPU library says so, refuses the GPU by name, and has the CPU", async () => {
+test("a build without WebGPU library and model says so, refuses both by name, and has the CPU", async () => {
   const folder = join(scratch, "cpu only");
   const file = join(folder, "arctic");
-  const { withoutGpu } = await build({ ...host, libraryPackage: null }, file);
-  expect(withoutGpu).toContain(host.name);
+  const built = await build({ ...host, libraryPackage: null }, file, join(scratch, "no model"));
+  expect(built.withoutGpu).toContain(host.name);
+  expect(built.withModel).toBe(false);
   // Nothing else is left beside it.
   expect(readdirSync(folder)).toEqual(["arctic"]);
+
+  const without = Bun.spawnSync([file, "prompt", "hi"], { env: {} });
+  expect(without.exitCode).toBe(2);
+  expect(without.stderr.toString()).toBe(
+    "arctic: No model was given, and this build has none inside. Give --model DIR or set ARCTIC_MODEL.\n",
+  );
 
   writeCheckpoint(tinyModel(), join(folder, "checkpoint"));
   const arctic = (...args: string[]) => Bun.spawnSync([file, ...args], { cwd: folder, env: {} });

@@ -6,19 +6,9 @@
  * unpacked once into a cache folder, under the hash of its content, and loaded from there.
  */
 
-import { randomUUID } from "node:crypto";
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir, userInfo } from "node:os";
-import { extname, isAbsolute, join } from "node:path";
-import { ArcticError, errorCode } from "../../errors.ts";
+import { extname } from "node:path";
+import { ArcticError } from "../../errors.ts";
+import { cacheFolders, inFirstFolder, putFile } from "../../unpack.ts";
 
 /**
  * Path of the shared library to hand to bun-webgpu's `createGPUInstance(path)`.
@@ -61,79 +51,18 @@ function missing(platform: string, cause?: unknown): ArcticError {
   );
 }
 
-/** Candidates, best first: the user's cache, then a private folder under the system's temp. */
-export function cacheFolders(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): string[] {
-  const { XDG_CACHE_HOME, LOCALAPPDATA, HOME } = environment;
-  const home = [XDG_CACHE_HOME, LOCALAPPDATA, HOME && join(HOME, ".cache")]
-    .find((path) => path !== undefined && isAbsolute(path));
-  const shared = join(tmpdir(), `arctic-${process.getuid?.() ?? userInfo().username}`);
-  return home !== undefined ? [join(home, "arctic"), shared] : [shared];
-}
-
-/**
- * A file with exactly these bytes in the first of `folders` that takes it. Concurrent callers may
- * each write, but to names of their own, and only whole files are renamed into place.
- */
+/** A file with exactly these bytes in the first of `folders` that takes it. */
 export function unpackOnce(bytes: Uint8Array, suffix: string, folders: readonly string[]): string {
   const name = new Bun.CryptoHasher("sha256").update(bytes).digest("hex") + suffix;
-  const failures: unknown[] = [];
-  for (const folder of folders) {
-    try {
-      return unpackInto(folder, name, bytes);
-    } catch (error) {
-      if (errorCode(error) === undefined && !(error instanceof Error && "code" in error)) {
-        throw error;
-      }
-      failures.push(error);
-    }
-  }
-  throw new ArcticError(
-    "device_library_unpack",
-    `The WebGPU library could not be unpacked to ${folders.join(" or ")} ` +
-      `(${
-        failures.map((error) => error instanceof Error ? error.message : String(error)).join("; ")
-      }). ` +
-      `Set XDG_CACHE_HOME to a folder that can be written to, or run with --backend cpu.`,
-    { cause: failures[0] },
+  return inFirstFolder(
+    folders,
+    (folder) => putFile(folder, name, bytes, 0o500),
+    (reasons, cause) =>
+      new ArcticError(
+        "device_library_unpack",
+        `The WebGPU library could not be unpacked to ${folders.join(" or ")} (${reasons}). ` +
+          "Set XDG_CACHE_HOME to a folder that can be written to, or run with --backend cpu.",
+        { cause },
+      ),
   );
-}
-
-function unpackInto(folder: string, name: string, bytes: Uint8Array): string {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  assertPrivate(folder);
-  const path = join(folder, name);
-  if (holds(path, bytes)) return path;
-  const partial = join(folder, `.${name}.${randomUUID()}`);
-  try {
-    writeFileSync(partial, bytes, { flag: "wx", mode: 0o600 });
-    chmodSync(partial, 0o500);
-    renameSync(partial, path);
-  } catch (error) {
-    rmSync(partial, { force: true });
-    // Windows does not replace a library that another process has just put there and loaded.
-    if (!holds(path, bytes)) throw error;
-  }
-  return path;
-}
-
-/** Code is loaded from here: refuse a folder that someone else made or may write to. */
-function assertPrivate(folder: string): void {
-  if (process.getuid === undefined) return;
-  const status = lstatSync(folder);
-  if (status.isDirectory() && status.uid === process.getuid() && (status.mode & 0o022) === 0) {
-    return;
-  }
-  throw new ArcticError(
-    "device_library_unpack",
-    `${folder} is not a folder that only this user can write to`,
-  );
-}
-
-/** Whether the file is there with exactly these bytes: a damaged copy is replaced. */
-function holds(path: string, bytes: Uint8Array): boolean {
-  const status = lstatSync(path, { throwIfNoEntry: false });
-  if (!status?.isFile() || status.size !== bytes.byteLength) return false;
-  return readFileSync(path).equals(bytes);
 }

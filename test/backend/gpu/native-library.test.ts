@@ -13,12 +13,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  cacheFolders,
-  nativeLibraryPath,
-  unpackOnce,
-} from "../../../src/backend/gpu/native-library.ts";
+import { nativeLibraryPath, unpackOnce } from "../../../src/backend/gpu/native-library.ts";
 import { ArcticError, errorCode } from "../../../src/errors.ts";
+import { cacheFolders } from "../../../src/unpack.ts";
 
 const library = new TextEncoder().encode("not really a shared library");
 let scratch = "";

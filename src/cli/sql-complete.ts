@@ -1,0 +1,46 @@
+/** The whole answer of a model that writes SQL. */
+
+import type { EndEvent } from "../engine/events.ts";
+import { ArcticError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { Sampling } from "../engine/request.ts";
+import type { OpenModel } from "./open-engine.ts";
+
+export const greedy: Sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 };
+
+export interface CompletionOptions {
+  readonly sampling?: Sampling;
+  readonly maxTokens?: number;
+  readonly stop?: readonly string[];
+}
+
+/** @throws ArcticError `usage_no_tokenizer` */
+export function needTokenizer({ tokenizer }: OpenModel): NonNullable<OpenModel["tokenizer"]> {
+  if (tokenizer !== undefined) return tokenizer;
+  throw new ArcticError(
+    "usage_no_tokenizer",
+    "This model has no tokenizer, so it cannot be asked in words: give a model that has one.",
+  );
+}
+
+/**
+ * @returns the text without white space around it, and the request's end
+ * @throws ArcticError as engine.submit; the signal's reason when it was aborted
+ */
+export async function complete(
+  { engine }: OpenModel,
+  tokens: readonly number[],
+  signal: AbortSignal,
+  options: CompletionOptions = {},
+): Promise<{ readonly text: string; readonly end: EndEvent }> {
+  const { sampling = greedy, maxTokens = limits.sqlTokens, stop = [] } = options;
+  let text = "";
+  const request = { kind: "generate", tokens, sampling, maxTokens, stop } as const;
+  for await (const event of engine.submit(request, signal)) {
+    if (event.type === "token" || event.type === "end") text += event.text;
+    if (event.type !== "end") continue;
+    if (event.finishReason === "cancelled") signal.throwIfAborted();
+    return { text: text.trim(), end: event };
+  }
+  throw new ArcticError("engine_ended", "The engine ended the request without a result.");
+}
