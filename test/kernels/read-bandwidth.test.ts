@@ -15,14 +15,15 @@ beforeAll(async () => {
 afterAll(() => gpu?.close());
 
 describe.skipIf(gpuMissing !== undefined)("read-bandwidth", () => {
-  for (const [count, invocations] of [[1, 64], [63, 64], [64, 64], [1000, 128], [4097, 256]]) {
-    test(`${count} vectors by ${invocations} invocations: every word is read once`, async () => {
-      const random = generator(count!);
-      const x = Uint32Array.from({ length: 4 * count! }, () => random() * 2 ** 32);
-      const sums = bound(gpu, new Uint32Array(invocations!).fill(7));
-      readBandwidth(gpu, sums, bound(gpu, x));
-      const expected = new Uint32Array(invocations!);
-      cpuReadBandwidth(expected, x);
+  const sizes = [[1, 64, 1], [63, 64, 1], [64, 64, 16], [1000, 128, 1], [4097, 256, 16]] as const;
+  for (const [count, invocations, stride] of sizes) {
+    test(`${count} reads ${stride} words apart by ${invocations} invocations`, async () => {
+      const random = generator(count);
+      const x = Uint32Array.from({ length: stride * count }, () => random() * 2 ** 32);
+      const sums = bound(gpu, new Uint32Array(invocations).fill(7));
+      readBandwidth(gpu, sums, bound(gpu, x), stride);
+      const expected = new Uint32Array(invocations);
+      cpuReadBandwidth(expected, x, stride);
       expect(new Uint32Array(await gpu.read(sums))).toEqual(expected);
     });
   }

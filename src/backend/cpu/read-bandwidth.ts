@@ -1,18 +1,19 @@
 import { limits } from "../../limits.ts";
 
+/** Words of a cache line: what is fetched when one of them is read. */
+const CACHE_LINE = 16;
+
 /**
- * sums[i] = xor of the words of x[i], x[i + n], x[i + 2 n], … as groups of four, n = sums.length
+ * sums[i] = xor of x[i s], x[(i + n) s], x[(i + 2 n) s], … with s = stride, n = sums.length
  *
  * @param sums u32 [n]
- * @param x u32, a multiple of 4
+ * @param x u32, a multiple of s
  */
-export function readBandwidth(sums: Uint32Array, x: Uint32Array): void {
+export function readBandwidth(sums: Uint32Array, x: Uint32Array, stride: number): void {
   sums.fill(0);
   let at = 0;
-  for (let i = 0; i < x.length; i += 4) {
-    const word = (x[i] as number) ^ (x[i + 1] as number) ^ (x[i + 2] as number) ^
-      (x[i + 3] as number);
-    sums[at] = (sums[at] as number) ^ word;
+  for (let i = 0; i < x.length; i += stride) {
+    sums[at] = (sums[at] as number) ^ (x[i] as number);
     at = at + 1 === sums.length ? 0 : at + 1;
   }
 }
@@ -24,7 +25,7 @@ export function measureReadBandwidth(now: () => number): number {
   let best = Infinity;
   for (let run = 0; run < limits.bandwidthRuns; run++) {
     const start = now();
-    readBandwidth(sums, words);
+    readBandwidth(sums, words, CACHE_LINE);
     best = Math.min(best, now() - start);
   }
   return words.byteLength / best * 1000;
