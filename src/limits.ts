@@ -110,6 +110,8 @@ export const limits = {
   /** Files that `doctor` wants a process to be able to open: shards, the device, a server's sockets. */
   openFilesWanted: 1_024,
   temperature: 100,
+  /** Tokens that a constraint may refuse at one place of an output. */
+  constraintTries: 4_096,
   /** Tokens of one generation that is not unbounded: whole numbers stay exact below. */
   maxTokens: Number.MAX_SAFE_INTEGER,
 

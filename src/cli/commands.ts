@@ -40,6 +40,7 @@ export const commands = {
       "system",
       "sql",
       "db",
+      "unguided",
       "raw",
       "tokens",
       "maxTokens",
@@ -178,11 +179,23 @@ export const commands = {
     arguments: [
       { name: "NAME", required: true, help: "what is asked: `sql`", values: ["sql"] },
     ],
-    flags: ["model", "n", "seed", "split", "verbose", "json", "backend", "io", "allowNan"],
+    flags: [
+      "unguided",
+      "model",
+      "n",
+      "seed",
+      "split",
+      "verbose",
+      "json",
+      "backend",
+      "io",
+      "allowNan",
+    ],
     alternatives: [],
     details: [
       "`sql` makes fresh questions about random schemas, runs the model's SQL and the reference SQL " +
-      "on a database of random rows, and compares what they return. Answers are generated greedily; " +
+      "on a database of random rows, and compares what they return. Answers are generated greedily, " +
+      "among those whose names are in the schema and which SQLite can compile, unless --unguided; " +
       "the same seed asks the same questions.",
       "--json prints one document with at least execution_accuracy, valid_sql, exact_match, by_kind, " +
       "n, seed, split, tokens_per_second and expert_histogram: for each layer with a mixture of " +

@@ -9,7 +9,8 @@ import { evaluationText, failureLines } from "./eval-report.ts";
 import type { Invocation, Options } from "./flags.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
 import { Progress } from "./progress.ts";
-import { complete, needTokenizer } from "./sql-complete.ts";
+import { completeGuided, needTokenizer } from "./sql-complete.ts";
+import { SqlConstraint } from "./sql-constraint.ts";
 
 /** What the answers took, all together. */
 export interface Effort {
@@ -32,7 +33,12 @@ export async function evaluate(
   );
   try {
     histogram = new ExpertHistogram(opened.source.config);
-    const effort: Effort = { prompt_tokens: 0, completion_tokens: 0, prefill_ms: 0, decode_ms: 0 };
+    const effort: Effort = {
+      prompt_tokens: 0,
+      completion_tokens: 0,
+      prefill_ms: 0,
+      decode_ms: 0,
+    };
     const result = await askAll(options, opened, context, effort);
     await show(result, effort, histogram, opened, options, context);
     return Exit.done;
@@ -42,7 +48,7 @@ export async function evaluate(
 }
 
 async function askAll(
-  { n, seed = 0, split }: Options<"eval">,
+  { n, seed = 0, split, unguided }: Options<"eval">,
   opened: OpenModel,
   { messages, signal }: Context,
   effort: Effort,
@@ -50,8 +56,10 @@ async function askAll(
   const tokenizer = needTokenizer(opened);
   const bar = new Progress(messages, { label: "Asking", unit: "questions" });
   try {
-    return await evaluateSql(async (conversation) => {
-      const { text, end } = await complete(opened, tokenizer.encodeChat(conversation), signal);
+    return await evaluateSql(async (conversation, schema, compiles) => {
+      const tokens = tokenizer.encodeChat(conversation);
+      const constraint = unguided ? undefined : new SqlConstraint(schema, tokenizer, compiles);
+      const { text, end } = await completeGuided(opened, tokens, signal, { constraint });
       count(effort, end);
       return text;
     }, {
@@ -78,7 +86,7 @@ async function show(
   effort: Effort,
   histogram: ExpertHistogram,
   { backend, source, embedded }: OpenModel,
-  { json, verbose }: Options<"eval">,
+  { json, verbose, unguided }: Options<"eval">,
   { output }: Context,
 ): Promise<void> {
   const layers = histogram.layers();
@@ -90,6 +98,7 @@ async function show(
     tokens_per_second: rate(effort.completion_tokens, effort.prefill_ms + effort.decode_ms),
     prefill_tokens_per_second: rate(effort.prompt_tokens, effort.prefill_ms),
     ...effort,
+    guided: !unguided,
     expert_histogram: layers,
   };
   if (json) return await output.json(verbose ? { ...document, failures } : document);

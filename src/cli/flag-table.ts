@@ -210,6 +210,7 @@ export const flags = {
   force: toggle("replace OUT when it exists"),
   tensors: toggle("list every tensor"),
   sparse: toggle("leave the weights unallocated on disk: all zero, no space taken"),
+  unguided: toggle("do not keep SQL to the names of the schema"),
   promptTokens: withDefault(integer(1, limits.contextTokens), 128, "tokens of the prompt"),
   genTokens: withDefault(integer(1, limits.contextTokens), 32, "tokens to generate"),
   repeat: withDefault(integer(1, limits.benchRepeats, "R"), 3, "measured repetitions"),

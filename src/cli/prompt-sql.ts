@@ -2,7 +2,13 @@
 
 import type { EndEvent } from "../engine/events.ts";
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
-import { queryLimits, type QueryResult, randomDatabase, runQuery } from "../sql/database.ts";
+import {
+  compileQuery,
+  queryLimits,
+  type QueryResult,
+  randomDatabase,
+  runQuery,
+} from "../sql/database.ts";
 import { demoSchema } from "../sql/demo-schema.ts";
 import { sqlMessages } from "../sql/prompt.ts";
 import { seededRandom } from "../sql/random.ts";
@@ -12,7 +18,8 @@ import type { Invocation, Options } from "./flags.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
 import { promptText } from "./prompt-text.ts";
 import { summary, usageAndTimings } from "./prompt-usage.ts";
-import { complete, needTokenizer } from "./sql-complete.ts";
+import { completeGuided, needTokenizer } from "./sql-complete.ts";
+import { SqlConstraint } from "./sql-constraint.ts";
 import { queryFile } from "./sql-query.ts";
 import { type DatabaseSchema, readDatabaseSchema } from "./sql-schema.ts";
 import { jsonCell, tableLines } from "./sql-table.ts";
@@ -59,12 +66,16 @@ async function ask(
   const tokenizer = needTokenizer(opened);
   const tokens = tokenizer.encodeChat(sqlMessages(question, database?.schema));
   checkRoom(tokens.length, opened.engine.contextTokens, database);
-  const { temperature = 0, topK, topP, minP, seed = 0, maxTokens, stop } = options;
-  const answer = await complete(opened, tokens, signal, {
+  const { temperature = 0, topK, topP, minP, seed = 0, maxTokens, stop, unguided } = options;
+  const schema = database?.schema ?? demoSchema;
+  const empty = randomDatabase(seededRandom(0), schema, 0);
+  const compiles = (sql: string) => compileQuery(empty, sql).ok;
+  const answer = await completeGuided(opened, tokens, signal, {
     sampling: { temperature, topK, topP, minP, seed },
     stop,
+    constraint: unguided ? undefined : new SqlConstraint(schema, tokenizer, compiles),
     ...(maxTokens !== undefined && maxTokens !== Infinity && { maxTokens }),
-  });
+  }).finally(() => empty.close());
   if (answer.end.finishReason === "stop") return answer;
   throw new ArcticError(
     "request_sql_unfinished",

@@ -1,9 +1,9 @@
 /** The whole answer of a model that writes SQL. */
 
 import type { EndEvent } from "../engine/events.ts";
-import { ArcticError } from "../errors.ts";
+import { ArcticError, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import type { Sampling } from "../engine/request.ts";
+import type { Sampling, TokenConstraint } from "../engine/request.ts";
 import type { OpenModel } from "./open-engine.ts";
 
 export const greedy: Sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 };
@@ -12,6 +12,7 @@ export interface CompletionOptions {
   readonly sampling?: Sampling;
   readonly maxTokens?: number;
   readonly stop?: readonly string[];
+  readonly constraint?: TokenConstraint | undefined;
 }
 
 /** @throws ArcticError `usage_no_tokenizer` */
@@ -33,9 +34,16 @@ export async function complete(
   signal: AbortSignal,
   options: CompletionOptions = {},
 ): Promise<{ readonly text: string; readonly end: EndEvent }> {
-  const { sampling = greedy, maxTokens = limits.sqlTokens, stop = [] } = options;
+  const { sampling = greedy, maxTokens = limits.sqlTokens, stop = [], constraint } = options;
   let text = "";
-  const request = { kind: "generate", tokens, sampling, maxTokens, stop } as const;
+  const request = {
+    kind: "generate",
+    tokens,
+    sampling,
+    maxTokens,
+    stop,
+    ...(constraint && { constraint }),
+  } as const;
   for await (const event of engine.submit(request, signal)) {
     if (event.type === "token" || event.type === "end") text += event.text;
     if (event.type !== "end") continue;
@@ -43,4 +51,22 @@ export async function complete(
     return { text: text.trim(), end: event };
   }
   throw new ArcticError("engine_ended", "The engine ended the request without a result.");
+}
+
+/**
+ * `complete` under a constraint; where the constraint has led into a dead end, the answer that the
+ * model gives without one.
+ */
+export async function completeGuided(
+  opened: OpenModel,
+  tokens: readonly number[],
+  signal: AbortSignal,
+  options: CompletionOptions,
+): ReturnType<typeof complete> {
+  try {
+    return await complete(opened, tokens, signal, options);
+  } catch (error) {
+    if (errorCode(error) !== "engine_nothing_admitted") throw error;
+    return await complete(opened, tokens, signal, { ...options, constraint: undefined });
+  }
 }

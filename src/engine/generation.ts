@@ -5,7 +5,7 @@ import type { EngineEvent, FinishReason, Timings } from "./events.ts";
 import type { Job } from "./job.ts";
 import type { GenerateRequest } from "./request.ts";
 import { Random } from "./random.ts";
-import { sample } from "./sampler.ts";
+import { sample, sampleAdmitted } from "./sampler.ts";
 import type { Sequence } from "./sequence.ts";
 import { StopMatcher } from "./stop.ts";
 
@@ -57,12 +57,15 @@ export class Generation implements Job {
 
   accept(logits: Float32Array): boolean {
     const { request, endTokens, text, maxTokens, clock } = this.#options;
-    const { token, logprob } = sample(logits, request.sampling, this.#random);
+    const { token, logprob } = request.constraint
+      ? sampleAdmitted(logits, request.sampling, this.#random, request.constraint)
+      : sample(logits, request.sampling, this.#random);
     this.#firstTokenAt ??= clock();
     if (endTokens.has(token) && !request.ignoreEos) return this.#end("stop");
 
     this.#generated += 1;
     this.sequence.append(token);
+    request.constraint?.accept(token);
     const matched = this.#stop.push(text?.push(token) ?? "");
     this.events.push({ type: "token", token, text: matched.text, logprob });
     if (matched.stopped) return this.#end("stop", "");

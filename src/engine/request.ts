@@ -22,6 +22,12 @@ export interface AttentionWindow {
   readonly window: number;
 }
 
+/** Says which tokens may come next; it is told every token that did. */
+export interface TokenConstraint {
+  admits(token: number): boolean;
+  accept(token: number): void;
+}
+
 export interface GenerateRequest {
   readonly kind: "generate";
   readonly tokens: readonly number[];
@@ -30,6 +36,8 @@ export interface GenerateRequest {
   readonly sampling: Sampling;
   /** Texts that end the generation; they are not part of its output. */
   readonly stop?: readonly string[];
+  /** Tokens that it does not admit are passed over. */
+  readonly constraint?: TokenConstraint;
   /** Generate on after the end-of-sequence token (for timing). */
   readonly ignoreEos?: boolean;
   /** Undefined: full attention, which ends where the model's context does. */

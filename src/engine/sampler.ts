@@ -8,7 +8,8 @@
 
 import { ArcticError } from "../errors.ts";
 import type { Random } from "./random.ts";
-import type { Sampling } from "./request.ts";
+import { limits } from "../limits.ts";
+import type { Sampling, TokenConstraint } from "./request.ts";
 
 export interface Sampled {
   readonly token: number;
@@ -25,6 +26,30 @@ export function sample(logits: Float32Array, sampling: Sampling, random: Random)
   const token = sampling.temperature === 0 ? likeliest : draw(logits, likeliest, sampling, random);
   const top = logits[likeliest] as number;
   return { token, logprob: (logits[token] as number) - top - logShares(logits, top) };
+}
+
+/**
+ * As `sample`, from the tokens that a constraint admits: one that it does not admit is taken out and
+ * another is drawn, which gives the same probabilities as taking out all of them first.
+ * @throws ArcticError `engine_nothing_admitted` when many likely tokens are refused in a row
+ */
+export function sampleAdmitted(
+  logits: Float32Array,
+  sampling: Sampling,
+  random: Random,
+  constraint: TokenConstraint,
+): Sampled {
+  const left = logits.slice();
+  const most = Math.min(limits.constraintTries, logits.length);
+  for (let tries = 0; tries < most; tries++) {
+    const sampled = sample(left, sampling, random);
+    if (constraint.admits(sampled.token)) return sampled;
+    left[sampled.token] = -Infinity;
+  }
+  throw new ArcticError(
+    "engine_nothing_admitted",
+    `None of the ${most} likeliest tokens is allowed here by what the output must be.`,
+  );
 }
 
 /** The lowest id of the largest logit. */

@@ -75,6 +75,21 @@ export function runQuery(
   bounds: QueryLimits,
   now: () => number,
 ): QueryResult {
+  // Compiled alone first: what is no statement by itself must not become one inside the other.
+  const compiled = compileQuery(database, sql);
+  if (!compiled.ok) return compiled;
+  try {
+    return gather(database, sql, compiled.columns, bounds, now);
+  } catch (error) {
+    return { ok: false, reason: message(error) };
+  }
+}
+
+/** Whether SQLite can compile one SELECT against the database's schema. No row is read. */
+export function compileQuery(
+  database: Database,
+  sql: string,
+): { readonly ok: true; readonly columns: readonly string[] } | (QueryResult & { ok: false }) {
   if (!/^\s*(SELECT|WITH)\b/i.test(sql)) {
     return { ok: false, reason: "It is not a SELECT statement." };
   }
@@ -83,14 +98,17 @@ export function runQuery(
   }
   if (hasSecondStatement(sql)) return { ok: false, reason: "It holds more than one statement." };
   try {
-    // Prepared alone first: what is no statement by itself must not become one inside the other.
-    const alone = database.prepare(sql);
-    const columns = alone.columnNames;
-    alone.finalize();
-    return gather(database, sql, columns, bounds, now);
+    const statement = database.prepare(sql);
+    const columns = statement.columnNames;
+    statement.finalize();
+    return { ok: true, columns };
   } catch (error) {
-    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    return { ok: false, reason: message(error) };
   }
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Steps through the rows. The outer SELECT gives columns of one name different ones. */

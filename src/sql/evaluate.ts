@@ -3,11 +3,18 @@
  * returns, on a database of random rows.
  */
 
-import { queryLimits, type QueryResult, randomDatabase, runQuery } from "./database.ts";
+import {
+  compileQuery,
+  queryLimits,
+  type QueryResult,
+  randomDatabase,
+  runQuery,
+} from "./database.ts";
 import { evaluationOptions, makeCase } from "./generator.ts";
 import type { Split } from "./names.ts";
 import { type Message, sqlMessages } from "./prompt.ts";
 import { type Random, seededRandom } from "./random.ts";
+import type { Schema } from "./schema.ts";
 
 /** Rows in each table. Enough for groups to differ, few enough for joins to be quick. */
 const ROWS = 40;
@@ -21,6 +28,16 @@ export interface EvaluationOptions {
   /** Called after every question. */
   readonly progress?: (outcome: Outcome, done: number) => void;
 }
+
+/**
+ * Answers a conversation with SQL. It may ask whether SQLite can compile an answer against the schema,
+ * as any user of the schema could; it learns nothing of rows or of the reference.
+ */
+export type Complete = (
+  messages: readonly Message[],
+  schema: Schema,
+  compiles: (sql: string) => boolean,
+) => string | Promise<string>;
 
 /** What became of one question. */
 export interface Outcome {
@@ -61,7 +78,7 @@ export interface Evaluation {
  * @param complete the SQL for a conversation; asked once for every question, one after the other
  */
 export async function evaluateSql(
-  complete: (messages: readonly Message[]) => string | Promise<string>,
+  complete: Complete,
   options: EvaluationOptions,
 ): Promise<Evaluation> {
   const random = seededRandom(`evaluation:${options.seed}:${options.split}`);
@@ -100,7 +117,7 @@ export async function evaluateSql(
 async function askOne(
   random: Random,
   rows: Random,
-  complete: (messages: readonly Message[]) => string | Promise<string>,
+  complete: Complete,
   options: EvaluationOptions,
 ): Promise<Outcome> {
   const { schema, questions } = makeCase(random, evaluationOptions(options.split));
@@ -109,7 +126,8 @@ async function askOne(
   const database = randomDatabase(rows, schema, ROWS);
   try {
     const messages = sqlMessages(asked.question, schema);
-    const generated = (await complete(messages)).trim();
+    const compiles = (sql: string) => compileQuery(database, sql).ok;
+    const generated = (await complete(messages, schema, compiles)).trim();
     const expected = runQuery(database, asked.sql, queryLimits, options.now);
     const returned = runQuery(database, generated, queryLimits, options.now);
     const reason = difference(expected, returned, asked.ordered);

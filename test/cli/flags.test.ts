@@ -58,6 +58,7 @@ const samples: { [F in FlagName]: readonly [string, unknown, string, unknown] } 
   force: ["true", true, "no", false],
   tensors: ["1", true, "0", false],
   sparse: ["yes", true, "off", false],
+  unguided: ["true", true, "0", false],
   promptTokens: ["64", 64, "65", 65],
   genTokens: ["8", 8, "9", 9],
   repeat: ["1", 1, "2", 2],

@@ -24,7 +24,16 @@ const sql = (...args: string[]) =>
   arctic(["prompt", "--backend=cpu", "--model", model, "--sql", ...args]);
 
 test("an answer that is no query is printed and refused", async () => {
-  const { code, stdout, stderr } = await sql("How many?", "--db", db, "--stop", "a", "--stop", "e");
+  const { code, stdout, stderr } = await sql(
+    "How many?",
+    "--unguided",
+    "--db",
+    db,
+    "--stop",
+    "a",
+    "--stop",
+    "e",
+  );
   expect(code).toBe(1);
   expect(stdout).toMatch(/\n$/);
   expect(stderr).toMatch(/^arctic: The model's SQL gave no result: it is not a SELECT statement\./);

@@ -173,6 +173,27 @@ test("logits that are no numbers end the request with engine_numerical_error", a
   expect(await codeOf(collect(engine.submit(generate())))).toBe("engine_numerical_error");
 });
 
+test("tokens that a constraint does not admit are passed over", async () => {
+  const { engine } = await setUp();
+  const seen: number[] = [];
+  const constraint = {
+    admits: (token: number) => token % 2 === 0,
+    accept: (token: number) => void seen.push(token),
+  };
+  const { tokens } = await collect(engine.submit(generate({ constraint })));
+  expect(tokens).toHaveLength(4);
+  expect(tokens.every((token) => token % 2 === 0)).toBe(true);
+  expect(tokens[0]).toBe(4);
+  expect(seen).toEqual(tokens);
+});
+
+test("a constraint that admits nothing ends the request with its own error", async () => {
+  const { engine } = await setUp();
+  const constraint = { admits: () => false, accept: () => {} };
+  const run = collect(engine.submit(generate({ constraint })));
+  expect(await codeOf(run)).toBe("engine_nothing_admitted");
+});
+
 test("a reader that does not read holds the engine back", async () => {
   const { engine, backend } = await setUp();
   const attention = { sinks: 2, window: 20 };
