@@ -20,20 +20,12 @@ beforeAll(async () => {
 });
 afterAll(folder.remove);
 
+/** Unguided: a random model's answer is then its own, and ends. */
 const sql = (...args: string[]) =>
-  arctic(["prompt", "--backend=cpu", "--model", model, "--sql", ...args]);
+  arctic(["prompt", "--backend=cpu", "--model", model, "--unguided", "--sql", ...args]);
 
 test("an answer that is no query is printed and refused", async () => {
-  const { code, stdout, stderr } = await sql(
-    "How many?",
-    "--unguided",
-    "--db",
-    db,
-    "--stop",
-    "a",
-    "--stop",
-    "e",
-  );
+  const { code, stdout, stderr } = await sql("How many?", "--db", db, "--stop", "a", "--stop", "e");
   expect(code).toBe(1);
   expect(stdout).toMatch(/\n$/);
   expect(stderr).toMatch(/^arctic: The model's SQL gave no result: it is not a SELECT statement\./);
