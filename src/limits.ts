@@ -117,8 +117,9 @@ export const limits = {
 
   /** Questions of one evaluation. */
   evalQuestions: 1_000_000,
-  /** Tokens of one generated query. */
-  sqlTokens: 512,
+  /** Tokens of one generated query, and how often one that has no end is drawn again. */
+  sqlTokens: 256,
+  sqlDraws: 8,
   /** Characters of a value in a printed table. */
   sqlCellCharacters: 48,
   /** A generated query: its length in characters, and the rows and milliseconds it may take. */

@@ -58,8 +58,8 @@ async function askAll(
   try {
     return await evaluateSql(async (conversation, schema, compiles) => {
       const tokens = tokenizer.encodeChat(conversation);
-      const constraint = unguided ? undefined : new SqlConstraint(schema, tokenizer, compiles);
-      const { text, end } = await completeGuided(opened, tokens, signal, { constraint });
+      const constrain = unguided ? null : () => new SqlConstraint(schema, tokenizer, compiles);
+      const { text, end } = await completeGuided(opened, tokens, signal, {}, constrain);
       count(effort, end);
       return text;
     }, {

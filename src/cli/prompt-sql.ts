@@ -70,12 +70,12 @@ async function ask(
   const schema = database?.schema ?? demoSchema;
   const empty = randomDatabase(seededRandom(0), schema, 0);
   const compiles = (sql: string) => compileQuery(empty, sql).ok;
+  const constrain = unguided ? null : () => new SqlConstraint(schema, tokenizer, compiles);
   const answer = await completeGuided(opened, tokens, signal, {
     sampling: { temperature, topK, topP, minP, seed },
     stop,
-    constraint: unguided ? undefined : new SqlConstraint(schema, tokenizer, compiles),
     ...(maxTokens !== undefined && maxTokens !== Infinity && { maxTokens }),
-  }).finally(() => empty.close());
+  }, constrain).finally(() => empty.close());
   if (answer.end.finishReason === "stop") return answer;
   throw new ArcticError(
     "request_sql_unfinished",

@@ -53,20 +53,33 @@ export async function complete(
   throw new ArcticError("engine_ended", "The engine ended the request without a result.");
 }
 
+/** How a query is drawn again: from the likely tokens, not the likeliest alone. */
+const redraw: Omit<Sampling, "seed"> = { temperature: 0.7, topK: 0, topP: 1, minP: 0.02 };
+
 /**
- * `complete` under a constraint; where the constraint has led into a dead end, the answer that the
- * model gives without one.
+ * A query under a constraint. Where greedy choice has led into a dead end, or to no end, others are
+ * drawn; without one that ends it is the answer that the model gives without a constraint.
+ *
+ * @param constrain makes a constraint for one answer; null for none at all
  */
 export async function completeGuided(
   opened: OpenModel,
   tokens: readonly number[],
   signal: AbortSignal,
   options: CompletionOptions,
+  constrain: (() => TokenConstraint) | null,
 ): ReturnType<typeof complete> {
-  try {
-    return await complete(opened, tokens, signal, options);
-  } catch (error) {
-    if (errorCode(error) !== "engine_nothing_admitted") throw error;
-    return await complete(opened, tokens, signal, { ...options, constraint: undefined });
+  if (constrain === null) return await complete(opened, tokens, signal, options);
+  const { sampling = greedy } = options;
+  for (let draw = 0; draw <= limits.sqlDraws; draw++) {
+    const drawn = draw === 0 ? sampling : { ...redraw, seed: sampling.seed + draw };
+    try {
+      const constrained = { ...options, sampling: drawn, constraint: constrain() };
+      const answer = await complete(opened, tokens, signal, constrained);
+      if (answer.end.finishReason === "stop") return answer;
+    } catch (error) {
+      if (errorCode(error) !== "engine_nothing_admitted") throw error;
+    }
   }
+  return await complete(opened, tokens, signal, options);
 }

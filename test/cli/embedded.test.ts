@@ -102,7 +102,8 @@ describe.skipIf(!present)("the embedded model", () => {
   test("small talk gets words, not SQL; --sql refuses them", async () => {
     const talk = await arctic(["prompt", "--backend=cpu", "Who are you?"]);
     expect(talk.stdout).toContain("arctic-tiny-sql");
-    const refused = await arctic(["prompt", "--backend=cpu", "--sql", "Who are you?", "--db", db]);
+    const asked = ["prompt", "--backend=cpu", "--sql", "--unguided", "Who are you?", "--db", db];
+    const refused = await arctic(asked);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain("it is not a SELECT statement");
   });

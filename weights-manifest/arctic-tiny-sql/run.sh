@@ -31,6 +31,11 @@ for i in 02 03 04 05 06 07 08 09 10 11 12 13 14 15; do
 done
 [ -f "$work/tokenizer/tokenizer_config.json" ] || "$python" "$here/train_tokenizer.py" "$work/tokenizer.jsonl" "$work/tokenizer"
 
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$python" "$here/train.py" "$work" "$@"
-"$python" "$here/export.py" "$work" "$work/exported"
-"$python" "$here/plot.py" "$work/main" "$work/exported/training.svg"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+"$python" "$here/train.py" "$work" --max-steps "${STEPS:-2852}" "$@"
+# The learning rate falls to zero over the last steps.
+mkdir -p "$work/final"
+cp -n "$work"/main/*.csv "$work/final/"
+"$python" "$here/train.py" "$work" --name final --from main --decay-steps 1000
+"$python" "$here/export.py" "$work" "$work/exported" --name final
+"$python" "$here/plot.py" "$work/final" "$work/exported/training.svg"
