@@ -94,6 +94,88 @@ export const limits = {
   /** Events a request may have waiting for its reader before it stops being scheduled. */
   eventsWaiting: 256,
 
+  /** Requests that are in a batch at once: each takes a row of logits a step. */
+  runningRequests: 64,
+  /** Requests that may wait for a place in the batch before new ones are refused. */
+  waitingRequests: 256,
+  /** A step that reads prompts beside generating takes this many times one that does not, at most. */
+  stepStretch: 1.6,
+  /** Prompt rows of such a step before anything was measured, and however slow the device is. */
+  firstPromptRows: 8,
+  leastPromptRows: 2,
+  /** Tokens whose repetition ends a generation that asked for it, and the longest period looked for. */
+  loopTokens: 512,
+  loopPeriod: 256,
+  /** Tokens that penalties look back at, at most. */
+  penaltyTokens: 4_096,
+  /** What DRY takes off a logit at most: more than any model tells tokens apart by, and finite. */
+  dryPenalty: 10_000,
+  /** Likeliest tokens told with each token of an answer. */
+  answerLogprobs: 20,
+  /** Tokens that may be biased, and by how much; the size of any penalty. */
+  logitBias: 1_024,
+  bias: 100,
+  penalty: 10,
+
+  /** The HTTP server: the body of a request, and of all requests that are being answered. */
+  bodyBytes: 32 * MiB,
+  bodiesBytes: 256 * MiB,
+  /** A body may take its time, but within each period so many bytes of it come, or it is refused. */
+  bodyPeriodMs: 10_000,
+  bodyPeriodBytes: 16 * KiB,
+  /** Nesting of a request's JSON, its members, and its commas, which bound its values. */
+  requestJsonDepth: 64,
+  requestJsonMembers: 131_072,
+  requestJsonCommas: 2_097_152,
+  requestIdCharacters: 64,
+  userAgentCharacters: 256,
+  /** Choices of requests that may be running or waiting at once. */
+  serverChoices: 320,
+  /** Generation routes: choices of a prompt, prompts of a request, and choices of all of them. */
+  choices: 8,
+  prompts: 128,
+  requestChoices: 128,
+  /** Tools of a request, and characters of names that clients give. */
+  tools: 128,
+  /** Characters of a tool call; what is longer is text. */
+  toolCallCharacters: 1_048_576,
+  nameCharacters: 256,
+  cacheSaltCharacters: 256,
+  stopTokens: 64,
+  dryBreakers: 32,
+  /** A stream's head waits this long for the first token, so that an early failure has a status. */
+  streamHeadMs: 1_000,
+  /** Silence of a stream before a comment, and for how long a client may read nothing. */
+  streamKeepAliveMs: 4_000,
+  streamUnreadMs: 60_000,
+  /** Events of a stream that are kept for a client that comes back, and such streams. */
+  resumeEvents: 1_024,
+  resumeStreams: 512,
+  /** Events of a request that may be on their way from the engine's thread, or lie there unread. */
+  eventCredit: 64,
+  /** While requests wait for it, the engine's thread is taken to hang when nothing happens for this long. */
+  watchdogMilliseconds: 60_000,
+  watchdogLookMilliseconds: 5_000,
+  /** API keys of a server, their length, and names under which it is reached. */
+  apiKeys: 1_024,
+  apiKeyCharacters: 1_024,
+  allowedHosts: 64,
+  /** Memory for the keys and values of all requests of a server, and tokens that it may hold. */
+  servedKvBytes: 1 * GiB,
+  servedTokens: 16_777_216,
+  drainSeconds: 86_400,
+  resumeSeconds: 3_600,
+  /** Longer texts are encoded in a thread, where so many may wait. */
+  inlineTextBytes: 16 * KiB,
+  textsWaiting: 64,
+  /** Seconds a connection may be silent: Bun's timer ticks every 4 s, and under 8 it cuts too early. */
+  idleSeconds: 10,
+  /** Seconds after the end of a drain in which streams may still say why they end. */
+  farewellSeconds: 1,
+  /** Messages of a conversation to count tokens of. */
+  chatMessages: 4_096,
+  roleCharacters: 64,
+
   /** Requests. */
   promptBytes: 16 * MiB,
   stopStrings: 16,
@@ -110,8 +192,8 @@ export const limits = {
   /** Files that `doctor` wants a process to be able to open: shards, the device, a server's sockets. */
   openFilesWanted: 1_024,
   temperature: 100,
-  /** Tokens that a constraint may refuse at one place of an output. */
-  constraintTries: 4_096,
+  /** Tokens drawn that a constraint refuses, before it is asked about every token there is. */
+  constraintTries: 64,
   /** Tokens of one generation that is not unbounded: whole numbers stay exact below. */
   maxTokens: Number.MAX_SAFE_INTEGER,
 
@@ -133,4 +215,33 @@ export const limits = {
   cpuSharedWork: 200_000,
   /** Parts of an op for each thread, so that a slow one can take fewer. */
   cpuPartsPerThread: 4,
+
+  /** Grammars (src/grammar). What a JSON Schema may hold in all; nesting counts schemas. */
+  grammarBytes: 128 * KiB,
+  grammarDepth: 32,
+  grammarNodes: 16_384,
+  grammarProperties: 1_024,
+  grammarEnumValues: 1_024,
+  grammarStringCharacters: 4_096,
+  /** Largest minLength, maxItems and the like, and their sum over a schema. */
+  grammarRepeats: 4_096,
+  grammarRepeatsTotal: 16_384,
+  /** Atoms of a pattern or an EBNF text once its counted repetitions are written out. */
+  grammarExpansion: 8_192,
+  /** Compiling a grammar that was never seen. One that takes longer than the second number runs in a
+   * thread of its kind, so that compiling it delays no quick one. */
+  grammarMilliseconds: 500,
+  grammarQuickMilliseconds: 50,
+  /** Tokens of the trial run after that, and compilations that may wait for their turn. */
+  grammarTrialTokens: 32,
+  grammarsWaiting: 64,
+  /** Compiled grammars kept while nobody uses them. */
+  grammarsCached: 128,
+  /** What following a grammar may take: each token pays in the first; the second is there from the start. */
+  grammarTokenMilliseconds: 5,
+  grammarBurstMilliseconds: 250,
+  /** A grammar thread that does not answer for this long is given up. */
+  grammarAnswerMilliseconds: 5_000,
+  /** Memory of a grammar thread, from which it is replaced when nobody needs it. */
+  grammarHeapBytes: 256 * MiB,
 } as const;

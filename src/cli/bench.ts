@@ -97,6 +97,8 @@ async function runOnce(
     maxTokens,
     sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 },
     ignoreEos: true,
+    // What is measured is reading a prompt, not finding it in the cache.
+    cacheSalt: crypto.randomUUID(),
   }, signal);
   for await (const event of events) {
     if (event.type === "end") return event.finishReason === "cancelled" ? undefined : event.timings;

@@ -4,23 +4,22 @@
  *     engine.submit -> scheduler.next -> model.forward -> backend op
  */
 
-import type { Backend, Batch, WeightSource } from "../model/backend.ts";
+import type { Backend, WeightSource } from "../model/backend.ts";
 import { ArcticModel, type OnRouting } from "../model/arctic.ts";
-import { ArcticError } from "../errors.ts";
+import { ArcticError, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { type StepBatch, stepBatch } from "./batch.ts";
+import type { EngineDoor, EngineStats } from "./door.ts";
 import type { EngineEvent } from "./events.ts";
 import { type Clock, Generation, type TextStream } from "./generation.ts";
 import type { Job } from "./job.ts";
-import { PagePool } from "./page-pool.ts";
-import {
-  type AttentionWindow,
-  type EngineRequest,
-  type GenerateRequest,
-  validateRequest,
-} from "./request.ts";
-import { Scheduler, type Step } from "./scheduler.ts";
+import { type PageHash, PrefixCache } from "./prefix-cache.ts";
+import type { AttentionWindow, EngineRequest, GenerateRequest } from "./request.ts";
+import { type Part, Scheduler, type Step } from "./scheduler.ts";
 import { Scoring } from "./scoring.ts";
 import { Sequence } from "./sequence.ts";
+import { StepPace } from "./step-pace.ts";
+import { validateRequest } from "./validate-request.ts";
 
 /** What the engine asks of a tokenizer. */
 export interface EngineTokenizer {
@@ -31,36 +30,49 @@ export interface EngineTokenizer {
 export interface EngineOptions {
   /** Rows of the largest forward pass. */
   readonly chunkTokens?: number;
+  /** Tokens whose keys and values there is room for, of all requests together; at least one context. */
+  readonly kvTokens?: number;
   readonly tokenizer?: EngineTokenizer | undefined;
   readonly clock?: Clock;
   readonly onLoad?: (done: number, total: number) => void;
   readonly onRouting?: OnRouting | undefined;
+  readonly pageHash?: PageHash;
 }
 
 /** What a backend must be made for, so that an engine over `source` can run on it. */
 export function backendOptions(source: WeightSource, options: EngineOptions = {}) {
   const contextTokens = Math.min(source.config.contextTokens, limits.kvTokens);
   const maxRows = options.chunkTokens ?? limits.chunkTokens;
+  const kvTokens = Math.max(options.kvTokens ?? 0, contextTokens + maxRows);
   return {
     maxRows,
     maxLogitRows: Math.min(maxRows, limits.logitRows),
-    pages: Math.ceil((contextTokens + maxRows) / limits.pageTokens),
+    pages: Math.ceil(kvTokens / limits.pageTokens),
     slots: contextTokens + 1,
   };
 }
 
-export class Engine {
-  /** Tokens a request may attend to. */
+export class Engine implements EngineDoor {
   readonly contextTokens: number;
+  readonly vocabulary: number;
+  readonly device: string;
   readonly #source: WeightSource;
   readonly #backend: Backend;
   readonly #model: ArcticModel;
-  readonly #pool: PagePool;
+  readonly #cache: PrefixCache;
   readonly #scheduler: Scheduler;
+  readonly #pace: StepPace;
   readonly #chunkTokens: number;
   readonly #tokenizer: EngineTokenizer | undefined;
   readonly #clock: Clock;
   #running = false;
+  /** Why nothing can run any more. */
+  #broken: unknown;
+  #steps = 0;
+  #promptTokens = 0;
+  #generatedTokens = 0;
+  #evictedTokens = 0;
+  #numericalErrors = 0;
 
   private constructor(
     source: WeightSource,
@@ -70,11 +82,19 @@ export class Engine {
   ) {
     const { maxRows, maxLogitRows, pages, slots } = backendOptions(source, options);
     this.contextTokens = slots - 1;
+    this.vocabulary = source.config.vocabulary;
+    this.device = backend.device;
     this.#source = source;
     this.#backend = backend;
     this.#model = model;
-    this.#pool = new PagePool(pages);
-    this.#scheduler = new Scheduler(this.#pool, maxRows, maxLogitRows);
+    this.#cache = new PrefixCache(pages, options.pageHash);
+    this.#pace = new StepPace(maxRows);
+    this.#scheduler = new Scheduler({
+      pool: this.#cache.pool,
+      pace: this.#pace,
+      chunkTokens: maxRows,
+      logitRows: maxLogitRows,
+    });
     this.#chunkTokens = maxRows;
     this.#tokenizer = options.tokenizer;
     this.#clock = options.clock ?? (() => performance.now());
@@ -90,16 +110,13 @@ export class Engine {
     return new Engine(source, backend, model, options);
   }
 
-  /**
-   * Runs a request and yields its events, the last of which is `end`. Leaving the loop over them, or
-   * aborting `signal`, ends the request and frees what it held.
-   * @throws ArcticError `request_…` before anything is run; `engine_…` or `device_…` while it runs
-   */
   async *submit(
     request: EngineRequest,
     signal?: AbortSignal,
   ): AsyncGenerator<EngineEvent, void, undefined> {
     validateRequest(request, this.#source.config, this.contextTokens);
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#scheduler.waiting >= limits.waitingRequests) throw queueFull();
     const job = this.#job(request);
     const cancel = () => {
       if (this.#scheduler.remove(job)) job.cancel();
@@ -116,33 +133,63 @@ export class Engine {
     }
   }
 
+  stats(): EngineStats {
+    const { pool } = this.#cache;
+    const { running, waiting, preemptions, prefix } = this.#scheduler;
+    return {
+      running,
+      waiting,
+      pagesTotal: pool.total,
+      pagesUsed: pool.held,
+      pagesCached: pool.cached,
+      steps: this.#steps,
+      promptTokens: this.#promptTokens,
+      generatedTokens: this.#generatedTokens,
+      preemptions,
+      prefixQueries: prefix.queries,
+      prefixHits: prefix.hits,
+      evictedTokens: this.#evictedTokens,
+      numericalErrors: this.#numericalErrors,
+    };
+  }
+
   /** Ends all requests and releases the device. */
   close(): void {
-    const closed = new ArcticError("engine_closed", "The engine was closed while a request ran.");
-    this.#failAll(closed);
+    this.#breakDown(
+      new ArcticError("engine_closed", "The engine was closed while a request ran."),
+    );
     this.#backend.close();
   }
 
   #job(request: EngineRequest): Job {
     const whole: AttentionWindow = { sinks: 0, window: this.contextTokens };
-    const sequence = new Sequence(
-      request.tokens,
-      this.#pool,
-      request.attention ?? whole,
-      this.#chunkTokens,
-    );
+    const attention = request.attention ?? whole;
+    const room = request.attention ? Infinity : this.contextTokens - request.tokens.length;
+    const most = request.kind === "score" ? 0 : Math.min(request.maxTokens ?? Infinity, room);
+    const extent = request.tokens.length + most;
+    const sequence = new Sequence({
+      tokens: request.tokens,
+      cache: this.#cache,
+      attention,
+      chunkTokens: this.#chunkTokens,
+      extent,
+      // A score wants the logits of every token once: it neither skips any nor begins again. And what
+      // has left a window is gone.
+      rewinds: request.kind !== "score" && extent <= attention.sinks + attention.window + 1,
+      salt: request.kind === "score" ? "" : request.cacheSalt ?? "",
+    });
     return request.kind === "score"
-      ? new Scoring(sequence, this.#clock)
-      : this.#generation(request, sequence);
+      ? new Scoring(request, sequence, this.#clock)
+      : this.#generation(request, sequence, most);
   }
 
-  #generation(request: GenerateRequest, sequence: Sequence): Generation {
-    const room = request.attention ? Infinity : this.contextTokens - request.tokens.length;
+  #generation(request: GenerateRequest, sequence: Sequence, maxTokens: number): Generation {
     return new Generation({
       request,
       sequence,
-      maxTokens: Math.min(request.maxTokens ?? Infinity, room),
+      maxTokens,
       endTokens: new Set([this.#source.config.eosToken]),
+      vocabulary: this.vocabulary,
       text: this.#tokenizer?.textStream(request.tokens),
       clock: this.#clock,
     });
@@ -150,57 +197,104 @@ export class Engine {
 
   /** Runs steps until there is nothing to do. Called whenever there may be something again. */
   async #start(): Promise<void> {
-    if (this.#running) return;
+    if (this.#running || this.#broken !== undefined) return;
     this.#running = true;
     try {
       for (let step = this.#scheduler.next(); step; step = this.#scheduler.next()) {
         await this.#step(step);
+        // Whoever cancels, submits or reads has a turn, however little a step waits for.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (this.#broken !== undefined) return;
       }
     } catch (error) {
-      this.#failAll(error);
+      this.#breakDown(error);
     } finally {
       this.#running = false;
     }
   }
 
-  async #step({ job, rows }: Step): Promise<void> {
-    const { sequence } = job;
-    const batch = singleSequenceBatch(job, rows);
-    const logits = await this.#model.forward(batch);
-    // The request may have been cancelled meanwhile: then nobody waits for these logits.
-    if (!this.#scheduler.jobs().includes(job)) return;
-
-    const first = sequence.stored;
-    sequence.advance(rows);
-    job.progress(sequence.stored);
-    const width = this.#source.config.vocabulary;
-    for (const [i, row] of batch.logitRows.entries()) {
-      if (job.accept(logits.subarray(i * width, (i + 1) * width), first + row)) continue;
-      this.#scheduler.remove(job);
+  async #step(step: Step): Promise<void> {
+    const batch = stepBatch(step);
+    const started = this.#clock();
+    let logits: Float32Array;
+    try {
+      logits = await this.#model.forward(batch.batch);
+    } catch (error) {
+      if (errorCode(error) === "device_lost") this.#breakDown(error);
+      else for (const { job } of step) this.#fail(job, error);
       return;
+    }
+    this.#observe(step, this.#clock() - started);
+    await this.#ready(step, batch);
+    let row = 0;
+    for (const [i, part] of step.entries()) {
+      const positions = batch.wanted[i] ?? [];
+      const rows = logits.subarray(
+        row * this.vocabulary,
+        (row + positions.length) * this.vocabulary,
+      );
+      this.#finish(part, rows, positions);
+      row += positions.length;
     }
   }
 
-  #failAll(error: unknown): void {
-    for (const job of this.#scheduler.jobs()) {
-      this.#scheduler.remove(job);
-      job.events.fail(error);
+  #observe(step: Step, ms: number): void {
+    const decoding = step.filter(({ job }) => job.sequence.pending === 1).length;
+    const rows = step.reduce((sum, part) => sum + part.rows, 0);
+    this.#pace.observe(decoding, rows - decoding, ms);
+    this.#steps += 1;
+    this.#promptTokens += rows - decoding;
+    this.#generatedTokens += decoding;
+  }
+
+  /** Waits for the constraints whose jobs are about to be asked for a token. */
+  async #ready(step: Step, { wanted }: StepBatch): Promise<void> {
+    const waits = step.flatMap(({ job }, i) => {
+      const ready = (wanted[i] ?? []).length > 0 ? job.ready() : undefined;
+      return ready ? [ready.catch((error) => this.#fail(job, error))] : [];
+    });
+    if (waits.length > 0) await Promise.all(waits);
+  }
+
+  /** What a step means for one of its jobs. */
+  #finish({ job, rows }: Part, logits: Float32Array, positions: readonly number[]): void {
+    // The request may have been cancelled meanwhile: then nobody waits for these logits.
+    if (!this.#scheduler.has(job)) return;
+    const { sequence } = job;
+    const evicted = sequence.evicted;
+    sequence.advance(rows);
+    this.#evictedTokens += sequence.evicted - evicted;
+    job.progress(sequence.stored);
+    try {
+      for (const [i, position] of positions.entries()) {
+        const row = logits.subarray(i * this.vocabulary, (i + 1) * this.vocabulary);
+        if (job.accept(row, position)) continue;
+        sequence.publish();
+        this.#scheduler.remove(job);
+        return;
+      }
+      // Where the logits were sound, so is what the pages hold.
+      if (positions.length > 0) sequence.publish();
+    } catch (error) {
+      if (errorCode(error) === "engine_numerical_error") this.#numericalErrors += 1;
+      this.#fail(job, error);
     }
+  }
+
+  #fail(job: Job, error: unknown): void {
+    if (this.#scheduler.remove(job)) job.fail(error);
+  }
+
+  /** Nothing can run any more: neither what is here nor what comes. */
+  #breakDown(error: unknown): void {
+    this.#broken ??= error;
+    for (const job of this.#scheduler.jobs()) this.#fail(job, error);
   }
 }
 
-/** The first `rows` pending tokens of one sequence. */
-function singleSequenceBatch(job: Job, rows: number): Batch {
-  const { sequence, wants } = job;
-  const first = sequence.stored;
-  const last = rows === sequence.pending ? [rows - 1] : [];
-  return {
-    tokens: sequence.next(rows),
-    sequence: new Uint32Array(rows),
-    position: Uint32Array.from({ length: rows }, (_, i) => first + i),
-    sequences: [sequence.view()],
-    logitRows: wants === "all"
-      ? Uint32Array.from({ length: rows }, (_, i) => i)
-      : Uint32Array.from(last),
-  };
+function queueFull(): ArcticError {
+  return new ArcticError(
+    "engine_queue_full",
+    `${limits.waitingRequests} requests wait for a place already. Try again later.`,
+  );
 }

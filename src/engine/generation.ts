@@ -3,9 +3,9 @@
 import { Channel } from "./channel.ts";
 import type { EngineEvent, FinishReason, Timings } from "./events.ts";
 import type { Job } from "./job.ts";
+import { LoopDetector } from "./loop.ts";
 import type { GenerateRequest } from "./request.ts";
-import { Random } from "./random.ts";
-import { sample, sampleAdmitted } from "./sampler.ts";
+import { Sampler } from "./sampler.ts";
 import type { Sequence } from "./sequence.ts";
 import { StopMatcher } from "./stop.ts";
 
@@ -22,7 +22,9 @@ export interface GenerationOptions {
   readonly request: GenerateRequest;
   readonly sequence: Sequence;
   readonly maxTokens: number;
+  /** The model's own. */
   readonly endTokens: ReadonlySet<number>;
+  readonly vocabulary: number;
   /** Absent for a model without a tokenizer: all text is empty. */
   readonly text: TextStream | undefined;
   readonly clock: Clock;
@@ -34,41 +36,71 @@ export class Generation implements Job {
   readonly wants = "last";
 
   readonly #options: GenerationOptions;
-  readonly #random: Random;
+  readonly #sampler: Sampler;
   readonly #stop: StopMatcher;
-  readonly #started: number;
+  readonly #stopTokens: ReadonlySet<number>;
+  /** Tokens that may not be drawn before `minTokens` have been. */
+  readonly #banned: ReadonlySet<number>;
+  readonly #loop: LoopDetector | undefined;
   readonly #promptTokens: number;
+  readonly #arrivedAt: number;
+  #admittedAt: number | undefined;
   #firstTokenAt: number | undefined;
+  #cachedTokens = 0;
+  #read = 0;
   #generated = 0;
 
   constructor(options: GenerationOptions) {
+    const { request, clock, endTokens, vocabulary } = options;
     this.#options = options;
     this.sequence = options.sequence;
-    this.#random = new Random(options.request.sampling.seed);
-    this.#stop = new StopMatcher(options.request.stop ?? []);
-    this.#promptTokens = options.request.tokens.length;
-    this.#started = options.clock();
+    this.#sampler = new Sampler(request.sampling, { prompt: request.tokens, vocabulary });
+    this.#stop = new StopMatcher(request.stop ?? []);
+    this.#stopTokens = new Set(request.stopTokens);
+    this.#banned = new Set([...endTokens, ...this.#stopTokens]);
+    this.#loop = request.stopOnLoop ? new LoopDetector() : undefined;
+    this.#promptTokens = request.tokens.length;
+    this.#arrivedAt = clock();
   }
 
+  admitted(cached: number): void {
+    if (this.#admittedAt !== undefined) return;
+    this.#admittedAt = this.#options.clock();
+    this.#cachedTokens = cached;
+  }
+
+  ready(): Promise<void> | undefined {
+    return this.#options.request.constraint?.ready?.();
+  }
+
+  /** A sequence that is computed again after it gave up its pages has nothing new to tell. */
   progress(stored: number): void {
-    if (stored > this.#promptTokens) return;
+    if (stored > this.#promptTokens || stored <= this.#read) return;
+    this.#read = stored;
     this.events.push({ type: "prefill", done: stored, total: this.#promptTokens });
   }
 
   accept(logits: Float32Array): boolean {
     const { request, endTokens, text, maxTokens, clock } = this.#options;
-    const { token, logprob } = request.constraint
-      ? sampleAdmitted(logits, request.sampling, this.#random, request.constraint)
-      : sample(logits, request.sampling, this.#random);
+    const early = this.#generated < (request.minTokens ?? 0);
+    const { token, ...logprobs } = this.#sampler.next(logits, {
+      ...(request.constraint && { constraint: request.constraint }),
+      ...(early && { banned: this.#banned }),
+      ...(request.logprobs !== undefined && { top: request.logprobs }),
+    });
     this.#firstTokenAt ??= clock();
     if (endTokens.has(token) && !request.ignoreEos) return this.#end("stop");
+    if (this.#stopTokens.has(token)) return this.#end("stop", { matched: token });
 
     this.#generated += 1;
+    this.#sampler.accept(token);
     this.sequence.append(token);
     request.constraint?.accept(token);
-    const matched = this.#stop.push(text?.push(token) ?? "");
-    this.events.push({ type: "token", token, text: matched.text, logprob });
-    if (matched.stopped) return this.#end("stop", "");
+    const piece = text?.push(token) ?? "";
+    const { text: shown, stop } = early ? { text: piece, stop: undefined } : this.#stop.push(piece);
+    this.events.push({ type: "token", token, text: shown, ...logprobs });
+    if (stop !== undefined) return this.#end("stop", { matched: stop, text: "" });
+    if (this.#loop?.push(token)) return this.#end("loop");
     if (this.#generated === maxTokens) return this.#end("length");
     return true;
   }
@@ -77,12 +109,26 @@ export class Generation implements Job {
     this.#end("cancelled");
   }
 
-  #end(finishReason: FinishReason, text = this.#heldBack()): false {
+  fail(error: unknown): void {
+    this.#options.request.constraint?.close?.();
+    this.events.fail(error);
+  }
+
+  #end(
+    finishReason: FinishReason,
+    { matched, text = this.#heldBack() }: { matched?: string | number; text?: string } = {},
+  ): false {
+    this.#options.request.constraint?.close?.();
     this.events.push({
       type: "end",
       finishReason,
+      ...(matched !== undefined && { matched }),
       text,
-      usage: { promptTokens: this.#promptTokens, completionTokens: this.#generated },
+      usage: {
+        promptTokens: this.#promptTokens,
+        completionTokens: this.#generated,
+        cachedTokens: this.#cachedTokens,
+      },
       timings: this.#timings(),
     });
     this.events.close();
@@ -91,19 +137,22 @@ export class Generation implements Job {
 
   /** The text that neither half a character nor half a stop string has let out so far. */
   #heldBack(): string {
-    const { text, stopped } = this.#stop.push(this.#options.text?.flush() ?? "");
-    return stopped ? text : text + this.#stop.flush();
+    const { text, stop } = this.#stop.push(this.#options.text?.flush() ?? "");
+    return stop === undefined ? text + this.#stop.flush() : text;
   }
 
   #timings(): Timings {
     const now = this.#options.clock();
-    const prefillMs = (this.#firstTokenAt ?? now) - this.#started;
-    const decodeMs = now - (this.#firstTokenAt ?? now);
+    const admittedAt = this.#admittedAt ?? now;
+    const firstTokenAt = this.#firstTokenAt ?? now;
+    const prefillMs = firstTokenAt - admittedAt;
+    const decodeMs = now - firstTokenAt;
     const rate = (tokens: number, ms: number) => ms > 0 ? tokens / ms * 1000 : 0;
     return {
+      queueMs: admittedAt - this.#arrivedAt,
       prefillMs,
       decodeMs,
-      prefillTokensPerSecond: rate(this.#promptTokens, prefillMs),
+      prefillTokensPerSecond: rate(this.#promptTokens - this.#cachedTokens, prefillMs),
       decodeTokensPerSecond: rate(Math.max(0, this.#generated - 1), decodeMs),
     };
   }

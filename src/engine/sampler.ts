@@ -1,161 +1,178 @@
 /**
- * From logits to one token. Temperature first, then the filters in the order top-k, top-p, min-p, on
- * probabilities after temperature: the order of vLLM and Transformers.
- *
- * top-p: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration". min-p: Nguyen et al.
- * 2024, "Turning Up the Heat".
+ * From logits to one token: logit_bias, penalties (repetition, frequency and presence, DRY), then at
+ * temperature 0 the likeliest token, else one drawn from what the filters keep (filters.ts says in
+ * which order). Log-probabilities are the model's own, before any of that.
  */
 
 import { ArcticError } from "../errors.ts";
-import type { Random } from "./random.ts";
 import { limits } from "../limits.ts";
+import { DryPenalty } from "./dry.ts";
+import type { TokenLogprob } from "./events.ts";
+import { Filters } from "./filters.ts";
+import { argmax, tokenLogprobs } from "./logprobs.ts";
+import { clampLogit, TokenCounts } from "./penalties.ts";
+import { Random } from "./random.ts";
 import type { Sampling, TokenConstraint } from "./request.ts";
+
+export { logSoftmax } from "./logprobs.ts";
 
 export interface Sampled {
   readonly token: number;
-  /** Natural log-probability under the model itself: before temperature and filters. */
-  readonly logprob: number;
+  /** Natural log-probability under the model itself; where log-probabilities were asked for. */
+  readonly logprob?: number;
+  /** The likeliest tokens under the model itself, likeliest first. */
+  readonly top?: readonly TokenLogprob[];
 }
 
-/**
- * @param logits [vocabulary]
- * @throws ArcticError `engine_numerical_error` when a logit is not a number
- */
-export function sample(logits: Float32Array, sampling: Sampling, random: Random): Sampled {
-  const likeliest = argmax(logits);
-  const token = sampling.temperature === 0 ? likeliest : draw(logits, likeliest, sampling, random);
-  const top = logits[likeliest] as number;
-  return { token, logprob: (logits[token] as number) - top - logShares(logits, top) };
+export interface SampleOptions {
+  /** Tokens that it does not admit are passed over. */
+  readonly constraint?: TokenConstraint;
+  /** Tokens that cannot be drawn this time. */
+  readonly banned?: ReadonlySet<number>;
+  /** How many of the likeliest tokens to tell; undefined: no log-probabilities at all. */
+  readonly top?: number;
 }
 
-/**
- * As `sample`, from the tokens that a constraint admits: one that it does not admit is taken out and
- * another is drawn, which gives the same probabilities as taking out all of them first.
- * @throws ArcticError `engine_nothing_admitted` when many likely tokens are refused in a row
- */
-export function sampleAdmitted(
-  logits: Float32Array,
-  sampling: Sampling,
-  random: Random,
-  constraint: TokenConstraint,
-): Sampled {
-  const left = logits.slice();
-  const most = Math.min(limits.constraintTries, logits.length);
-  for (let tries = 0; tries < most; tries++) {
-    const sampled = sample(left, sampling, random);
-    if (constraint.admits(sampled.token)) return sampled;
-    left[sampled.token] = -Infinity;
+/** Samples one request's tokens: what it draws depends on its seed and the logits, and nothing else. */
+export class Sampler {
+  readonly #sampling: Sampling;
+  readonly #random: Random;
+  readonly #counts: TokenCounts | undefined;
+  readonly #dry: DryPenalty | undefined;
+  /** The logits as bias, penalties and constraint have left them; made when there are any. */
+  #adjusted: Float32Array | undefined;
+  readonly #filters: Filters | undefined;
+  readonly #vocabulary: number;
+
+  constructor(
+    sampling: Sampling,
+    { prompt, vocabulary }: { prompt: readonly number[]; vocabulary: number },
+  ) {
+    this.#sampling = sampling;
+    this.#vocabulary = vocabulary;
+    this.#random = new Random(sampling.seed);
+    const { penalties } = sampling;
+    if (penalties && penalties.lastTokens > 0) {
+      this.#counts = new TokenCounts(penalties, prompt);
+      const { dry, lastTokens } = penalties;
+      if (dry) this.#dry = new DryPenalty(dry, lastTokens, prompt);
+    }
+    if (sampling.temperature > 0) this.#filters = new Filters(sampling, vocabulary);
   }
-  throw new ArcticError(
-    "engine_nothing_admitted",
-    `None of the ${most} likeliest tokens is allowed here by what the output must be.`,
-  );
-}
 
-/** The lowest id of the largest logit. */
-function argmax(logits: Float32Array): number {
-  let best = 0;
-  let top = -Infinity;
-  for (let i = 0; i < logits.length; i++) {
-    const x = logits[i] as number;
-    if (x > top) {
-      top = x;
-      best = i;
-    } else if (Number.isNaN(x)) {
-      throw numericalError(`logit ${i} is not a number`);
+  /** A token has become part of the output. */
+  accept(token: number): void {
+    this.#counts?.accept(token);
+    this.#dry?.accept(token);
+  }
+
+  /**
+   * The next token. `logits` [vocabulary] are not changed.
+   * @throws ArcticError `engine_numerical_error` when a logit is not a number or none is finite;
+   *   `engine_nothing_admitted` when constraint and bans leave nothing
+   */
+  next(logits: Float32Array, options: SampleOptions = {}): Sampled {
+    const likeliest = argmax(logits);
+    const token = this.#choose(logits, likeliest, options);
+    if (options.top === undefined) return { token };
+    return { token, ...tokenLogprobs(logits, logits[likeliest] as number, token, options.top) };
+  }
+
+  #choose(
+    logits: Float32Array,
+    likeliest: number,
+    { constraint, banned }: SampleOptions,
+  ): number {
+    const { logitBias } = this.#sampling;
+    if (!constraint && !banned?.size && !logitBias?.size && !this.#counts) {
+      return this.#filters ? this.#draw(this.#filters, logits, likeliest) : likeliest;
+    }
+    const left = this.#adjust(logits, banned);
+    if (constraint) return this.#chooseAdmitted(left, constraint);
+    const best = largest(left);
+    if (best === undefined) throw nothingAdmitted();
+    return this.#filters ? this.#draw(this.#filters, left, best) : best;
+  }
+
+  #adjust(logits: Float32Array, banned: ReadonlySet<number> | undefined): Float32Array {
+    this.#adjusted ??= new Float32Array(this.#vocabulary);
+    const left = this.#adjusted;
+    left.set(logits);
+    for (const [token, bias] of this.#sampling.logitBias ?? []) {
+      const x = left[token] as number;
+      if (x !== -Infinity) left[token] = clampLogit(x + bias);
+    }
+    this.#counts?.apply(left);
+    this.#dry?.apply(left);
+    for (const token of banned ?? []) left[token] = -Infinity;
+    return left;
+  }
+
+  /** @param likeliest the id of the largest of `logits` */
+  #draw(filters: Filters, logits: Float32Array, likeliest: number): number {
+    filters.apply(logits, logits[likeliest] as number);
+    return filters.ids[filters.draw(this.#random.uniform())] as number;
+  }
+
+  /**
+   * Asks about tokens as they are drawn, since asking can be expensive and most of what a model finds
+   * likely is admitted. A token that is not is taken out and another drawn from what the filters kept;
+   * once that is used up, the filters keep others. After many in vain it asks about every token.
+   * @param left [vocabulary]; tokens that are not admitted become -Infinity
+   */
+  #chooseAdmitted(left: Float32Array, constraint: TokenConstraint): number {
+    let tries = 0;
+    const filters = this.#filters;
+    for (;;) {
+      const best = largest(left);
+      if (best === undefined) throw nothingAdmitted();
+      if (tries >= limits.constraintTries) {
+        return this.#chooseFromAll(left, constraint);
+      }
+      if (!filters) {
+        if (constraint.admits(best)) return best;
+        left[best] = -Infinity;
+        tries++;
+        continue;
+      }
+      filters.apply(left, left[best] as number);
+      while (filters.count > 0 && tries < limits.constraintTries) {
+        const place = filters.draw(this.#random.uniform());
+        const token = filters.ids[place] as number;
+        if (constraint.admits(token)) return token;
+        left[token] = -Infinity;
+        filters.remove(place);
+        tries++;
+      }
     }
   }
-  if (!Number.isFinite(top)) throw numericalError(`the largest logit is ${top}`);
+
+  #chooseFromAll(left: Float32Array, constraint: TokenConstraint): number {
+    for (let token = 0; token < left.length; token++) {
+      if (left[token] !== -Infinity && !constraint.admits(token)) left[token] = -Infinity;
+    }
+    const best = largest(left);
+    if (best === undefined) throw nothingAdmitted();
+    return this.#filters ? this.#draw(this.#filters, left, best) : best;
+  }
+}
+
+/** The lowest id of the largest logit, undefined when all are -Infinity. */
+function largest(logits: Float32Array): number | undefined {
+  let best: number | undefined;
+  let top = -Infinity;
+  for (let i = 0; i < logits.length; i++) {
+    if ((logits[i] as number) > top) {
+      top = logits[i] as number;
+      best = i;
+    }
+  }
   return best;
 }
 
-function numericalError(what: string): ArcticError {
+function nothingAdmitted(): ArcticError {
   return new ArcticError(
-    "engine_numerical_error",
-    `The model's output cannot be sampled: ${what}. The weights may be damaged; run ` +
-      "`arctic verify` on the model.",
+    "engine_nothing_admitted",
+    "No token of the vocabulary is allowed here by what the output must be.",
   );
-}
-
-/** log(sum(exp(logits - top))): with the largest logit taken out, nothing overflows. */
-function logShares(logits: Float32Array, top: number): number {
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i] as number) - top);
-  return Math.log(sum);
-}
-
-/**
- * Natural log-probabilities of all tokens.
- * @throws ArcticError `engine_numerical_error` when a logit is not a number
- */
-export function logSoftmax(logits: Float32Array): Float32Array {
-  const top = logits[argmax(logits)] as number;
-  const shares = logShares(logits, top);
-  return logits.map((x) => x - top - shares);
-}
-
-function draw(
-  logits: Float32Array,
-  likeliest: number,
-  sampling: Sampling,
-  random: Random,
-): number {
-  const { temperature } = sampling;
-  const top = logits[likeliest] as number;
-  // Probabilities relative to the likeliest token's.
-  const weights = new Float64Array(logits.length);
-  for (let i = 0; i < logits.length; i++) {
-    weights[i] = Math.exp(((logits[i] as number) - top) / temperature);
-  }
-  const kept = filter(weights, sampling);
-  let total = 0;
-  for (const i of kept) total += weights[i] as number;
-  let rest = random.uniform() * total;
-  for (const i of kept) {
-    rest -= weights[i] as number;
-    if (rest < 0) return i;
-  }
-  return likeliest;
-}
-
-/** The tokens that may be drawn, likeliest first; in order of id when every token may. */
-function filter(weights: Float64Array, { topK, topP, minP }: Sampling): Uint32Array {
-  const ids = Uint32Array.from(weights.keys());
-  if (topK === 0 && topP === 1 && minP === 0) return ids;
-
-  const weight = (i: number) => weights[i] as number;
-  const floor = Math.max(kthLargest(weights, topK), topK > 0 ? 0 : nucleusFloor(weights, topP));
-  let kept = ids.filter((i) => weight(i) >= floor).sort((a, b) => weight(b) - weight(a) || a - b);
-  if (topK > 0) kept = kept.subarray(0, topK);
-  if (topP < 1) kept = kept.subarray(0, nucleus(kept, weights, topP));
-  if (minP > 0) kept = kept.filter((i) => weight(i) >= minP);
-  return kept;
-}
-
-/** The k-th largest weight; 0 when all are wanted. Sorting numbers is far quicker than sorting ids. */
-function kthLargest(weights: Float64Array, k: number): number {
-  if (k === 0 || k >= weights.length) return 0;
-  return weights.slice().sort()[weights.length - k] as number;
-}
-
-/**
- * No weight below this is in the nucleus: all of them together are less than the 1 - p of the whole
- * that it leaves out. Sorting what remains is quick.
- */
-function nucleusFloor(weights: Float64Array, p: number): number {
-  let total = 0;
-  for (const weight of weights) total += weight;
-  return (1 - p) * total / weights.length;
-}
-
-/** How many of `sorted` it takes for their share of the whole to reach p. */
-function nucleus(sorted: Uint32Array, weights: Float64Array, p: number): number {
-  let total = 0;
-  for (const i of sorted) total += weights[i] as number;
-  let sum = 0;
-  for (let n = 0; n < sorted.length; n++) {
-    sum += weights[sorted[n] as number] as number;
-    if (sum >= p * total) return n + 1;
-  }
-  return sorted.length;
 }

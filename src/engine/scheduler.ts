@@ -1,59 +1,208 @@
 /**
- * Who runs next, with how many tokens. One job runs at a time, in order of arrival; a prompt longer
- * than a chunk is read in chunks.
+ * Who runs next, with how many tokens. Every step takes one token of each sequence that generates,
+ * and fills up with a chunk of the prompts that wait: a long prompt stalls nobody, and nobody's short
+ * answers keep a prompt waiting ("Dynamic SplitFuse", Holmes et al. 2024, section 3; iteration-level
+ * scheduling: Yu et al. 2022, Orca).
+ *
+ * Requests run in order of arrival. When KV pages run out, the youngest gives up its own and is
+ * computed again later.
  */
 
 import { assert } from "../assert.ts";
 import { limits } from "../limits.ts";
 import type { Job } from "./job.ts";
 import type { PagePool } from "./page-pool.ts";
+import type { StepPace } from "./step-pace.ts";
 
-/** The next forward pass: the first `rows` pending tokens of a job. */
-export interface Step {
+/** The first `rows` pending tokens of a job, as its part of a forward pass. */
+export interface Part {
   readonly job: Job;
   readonly rows: number;
 }
 
-export class Scheduler {
-  readonly #jobs: Job[] = [];
-  readonly #pool: PagePool;
-  readonly #chunkTokens: number;
-  readonly #logitRows: number;
+export type Step = readonly Part[];
 
-  constructor(pool: PagePool, chunkTokens: number, logitRows: number) {
-    this.#pool = pool;
-    this.#chunkTokens = chunkTokens;
-    this.#logitRows = logitRows;
+export interface SchedulerOptions {
+  readonly pool: PagePool;
+  readonly pace: StepPace;
+  /** Rows, and rows whose logits are wanted, of the largest step. */
+  readonly chunkTokens: number;
+  readonly logitRows: number;
+}
+
+/** A job and its place in the order of arrival. */
+interface Entry {
+  readonly job: Job;
+  readonly arrival: number;
+  /** It had to give its pages up: it comes back once it can keep them to its end. */
+  preempted: boolean;
+}
+
+export class Scheduler {
+  /** Both in order of arrival. */
+  readonly #running: Entry[] = [];
+  readonly #waiting: Entry[] = [];
+  readonly #options: SchedulerOptions;
+  #arrivals = 0;
+  #preemptions = 0;
+  #prefixQueries = 0;
+  #prefixHits = 0;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+  }
+
+  get running(): number {
+    return this.#running.length;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  get preemptions(): number {
+    return this.#preemptions;
+  }
+
+  /** Tokens of requests that looked for their beginning in the prefix cache, and those found. */
+  get prefix(): { readonly queries: number; readonly hits: number } {
+    return { queries: this.#prefixQueries, hits: this.#prefixHits };
   }
 
   add(job: Job): void {
-    this.#jobs.push(job);
+    this.#waiting.push({ job, arrival: this.#arrivals++, preempted: false });
+  }
+
+  /** Whether the job has neither ended nor been removed. */
+  has(job: Job): boolean {
+    return [...this.#running, ...this.#waiting].some((entry) => entry.job === job);
   }
 
   /** Ends a job, wherever it is; its pages are free at once. Returns false if it had ended before. */
   remove(job: Job): boolean {
-    const at = this.#jobs.indexOf(job);
-    if (at < 0) return false;
-    this.#jobs.splice(at, 1);
-    job.sequence.release();
-    if (this.#jobs.length === 0) {
-      assert(this.#pool.free === this.#pool.total, "KV pages are held though no request runs");
+    for (const list of [this.#running, this.#waiting]) {
+      const at = list.findIndex((entry) => entry.job === job);
+      if (at < 0) continue;
+      list.splice(at, 1);
+      job.sequence.release();
+      this.#assertAccounted();
+      return true;
     }
-    return true;
+    return false;
   }
 
   jobs(): readonly Job[] {
-    return [...this.#jobs];
+    return [...this.#running, ...this.#waiting].map((entry) => entry.job);
   }
 
   /** The next forward pass, or undefined when there is nothing to do until a reader catches up. */
   next(): Step | undefined {
-    const job = this.#jobs[0];
-    if (!job || job.events.waiting >= limits.eventsWaiting) return undefined;
-    const most = job.wants === "all" ? this.#logitRows : this.#chunkTokens;
-    const rows = Math.min(job.sequence.pending, most);
-    assert(rows > 0, "a job without pending tokens was scheduled");
-    job.sequence.reserve(rows);
-    return { job, rows };
+    const parts = this.#generating();
+    const decoding = parts.length;
+    const { chunkTokens, logitRows, pace } = this.#options;
+    let rows = Math.min(chunkTokens - decoding, pace.promptRows(decoding));
+    let logits = logitRows - decoding;
+    const take = ({ job }: Entry) => {
+      const most = job.wants === "all" ? Math.min(rows, logits) : rows;
+      const part = { job, rows: Math.min(job.sequence.pending, most) };
+      return part.rows > 0 && logits > 0 ? part : undefined;
+    };
+    const add = (part: Part) => {
+      parts.push(part);
+      rows -= part.rows;
+      logits -= part.job.wants === "all" ? part.rows : 1;
+    };
+    for (const entry of [...this.#running]) {
+      if (!this.#running.includes(entry) || isPaused(entry) || isGenerating(entry)) continue;
+      const part = take(entry);
+      if (part && this.#makeRoom(entry, part.rows, parts)) add(part);
+    }
+    for (let entry = this.#admit(rows); entry; entry = this.#admit(rows)) {
+      const part = take(entry);
+      if (part === undefined) break;
+      entry.job.sequence.reserve(entry.job.sequence.pagesFor(part.rows));
+      add(part);
+    }
+    this.#assertAccounted();
+    return parts.length > 0 ? parts : undefined;
   }
+
+  /** One row of every sequence that generates and whose reader keeps up. */
+  #generating(): Part[] {
+    const parts: Part[] = [];
+    for (const entry of [...this.#running]) {
+      // Making room for an older one may have sent this one back.
+      if (!this.#running.includes(entry) || isPaused(entry) || !isGenerating(entry)) continue;
+      if (parts.length === this.#options.logitRows) break;
+      if (this.#makeRoom(entry, 1, parts)) parts.push({ job: entry.job, rows: 1 });
+    }
+    return parts;
+  }
+
+  /**
+   * Takes the pages for `rows` more tokens of a running sequence; where they are lacking, the youngest
+   * sequences give theirs up, at last the sequence itself. Returns whether it has its pages.
+   */
+  #makeRoom(entry: Entry, rows: number, parts: Part[]): boolean {
+    const { sequence } = entry.job;
+    const needed = sequence.pagesFor(rows);
+    while (needed > this.#options.pool.available) {
+      const youngest = this.#running.findLast((each) => each.job.sequence.rewinds);
+      assert(youngest !== undefined, "a sequence that has its pages to the end asked for more");
+      this.#preempt(youngest);
+      const at = parts.findIndex((part) => part.job === youngest.job);
+      if (at >= 0) parts.splice(at, 1);
+      if (youngest === entry) return false;
+    }
+    sequence.reserve(needed);
+    return true;
+  }
+
+  #preempt(entry: Entry): void {
+    this.#running.splice(this.#running.indexOf(entry), 1);
+    entry.job.sequence.rewind();
+    entry.preempted = true;
+    this.#preemptions += 1;
+    const at = this.#waiting.findIndex((each) => each.arrival > entry.arrival);
+    this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, entry);
+  }
+
+  /** Moves the oldest waiting job to the running ones, if the step and the pool have room for it. */
+  #admit(rows: number): Entry | undefined {
+    const entry = this.#waiting[0];
+    if (!entry || rows <= 0 || this.#running.length >= limits.runningRequests) return undefined;
+    const { sequence } = entry.job;
+    const tokens = sequence.pending;
+    const cached = sequence.adoptPrefix();
+    // One that cannot be computed again takes all its pages at once.
+    const whole = entry.preempted || !sequence.rewinds;
+    const needed = whole ? sequence.pagesToTheEnd() : sequence.pagesFor(sequence.pending + 1);
+    if (needed > this.#options.pool.available) {
+      if (sequence.rewinds) sequence.rewind();
+      return undefined;
+    }
+    if (!sequence.rewinds) sequence.reserve(needed);
+    this.#waiting.shift();
+    const at = this.#running.findIndex((each) => each.arrival > entry.arrival);
+    this.#running.splice(at < 0 ? this.#running.length : at, 0, entry);
+    this.#prefixQueries += tokens;
+    this.#prefixHits += cached;
+    entry.job.admitted(cached);
+    return entry;
+  }
+
+  #assertAccounted(): void {
+    const { pool } = this.#options;
+    pool.assertWhole();
+    if (this.#running.length > 0) return;
+    assert(pool.held === 0, "KV pages are held though no request runs");
+  }
+}
+
+function isPaused({ job }: Entry): boolean {
+  return job.events.waiting >= limits.eventsWaiting;
+}
+
+function isGenerating({ job }: Entry): boolean {
+  return job.sequence.pending === 1;
 }

@@ -4,6 +4,8 @@ import { Channel } from "./channel.ts";
 import type { EngineEvent } from "./events.ts";
 import type { Clock } from "./generation.ts";
 import type { Job } from "./job.ts";
+import { likeliest } from "./logprobs.ts";
+import type { ScoreRequest } from "./request.ts";
 import { logSoftmax } from "./sampler.ts";
 import type { Sequence } from "./sequence.ts";
 
@@ -11,24 +13,32 @@ export class Scoring implements Job {
   readonly events = new Channel<EngineEvent>();
   readonly sequence: Sequence;
   readonly wants = "all";
-  readonly #tokens: number;
+  readonly #request: ScoreRequest;
   readonly #clock: Clock;
-  readonly #started: number;
+  readonly #arrivedAt: number;
+  #admittedAt: number | undefined;
 
-  constructor(sequence: Sequence, clock: Clock) {
+  constructor(request: ScoreRequest, sequence: Sequence, clock: Clock) {
     this.sequence = sequence;
-    this.#tokens = sequence.pending;
+    this.#request = request;
     this.#clock = clock;
-    this.#started = clock();
+    this.#arrivedAt = clock();
   }
 
+  admitted(): void {
+    this.#admittedAt ??= this.#clock();
+  }
+
+  ready(): undefined {}
+
   progress(stored: number): void {
-    this.events.push({ type: "prefill", done: stored, total: this.#tokens });
+    this.events.push({ type: "prefill", done: stored, total: this.#request.tokens.length });
   }
 
   accept(logits: Float32Array, position: number): boolean {
-    this.events.push({ type: "scored", position, logprobs: logSoftmax(logits) });
-    if (position < this.#tokens - 1) return true;
+    const { tokens } = this.#request;
+    this.events.push(this.#scored(logSoftmax(logits), position));
+    if (position < tokens.length - 1) return true;
     this.#end("length");
     return false;
   }
@@ -37,15 +47,40 @@ export class Scoring implements Job {
     this.#end("cancelled");
   }
 
+  fail(error: unknown): void {
+    this.events.fail(error);
+  }
+
+  #scored(logprobs: Float32Array, position: number): EngineEvent {
+    const { tokens, top } = this.#request;
+    if (top === undefined) return { type: "scored", position, logprobs };
+    const scored = (token: number) => ({ token, logprob: logprobs[token] as number });
+    const next = tokens[position + 1];
+    return {
+      type: "scored-top",
+      position,
+      next: next === undefined ? undefined : scored(next),
+      top: likeliest(logprobs, top).map(scored),
+    };
+  }
+
   #end(finishReason: "length" | "cancelled"): void {
-    const prefillMs = this.#clock() - this.#started;
-    const prefillTokensPerSecond = prefillMs > 0 ? this.#tokens / prefillMs * 1000 : 0;
+    const now = this.#clock();
+    const admittedAt = this.#admittedAt ?? now;
+    const prefillMs = now - admittedAt;
+    const promptTokens = this.#request.tokens.length;
     this.events.push({
       type: "end",
       finishReason,
       text: "",
-      usage: { promptTokens: this.#tokens, completionTokens: 0 },
-      timings: { prefillMs, decodeMs: 0, prefillTokensPerSecond, decodeTokensPerSecond: 0 },
+      usage: { promptTokens, completionTokens: 0, cachedTokens: 0 },
+      timings: {
+        queueMs: admittedAt - this.#arrivedAt,
+        prefillMs,
+        decodeMs: 0,
+        prefillTokensPerSecond: prefillMs > 0 ? promptTokens / prefillMs * 1000 : 0,
+        decodeTokensPerSecond: 0,
+      },
     });
     this.events.close();
   }

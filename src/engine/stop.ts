@@ -3,8 +3,8 @@
 export interface Matched {
   /** Text that can be shown: no stop string begins in it. */
   readonly text: string;
-  /** A stop string was met; it and what followed are dropped. */
-  readonly stopped: boolean;
+  /** The stop string that was met: it and what followed are dropped. */
+  readonly stop: string | undefined;
 }
 
 export class StopMatcher {
@@ -18,14 +18,14 @@ export class StopMatcher {
 
   push(piece: string): Matched {
     const text = this.#held + piece;
-    const start = this.#firstComplete(text);
-    if (start >= 0) {
+    const stop = this.#firstComplete(text);
+    if (stop) {
       this.#held = "";
-      return { text: text.slice(0, start), stopped: true };
+      return { text: text.slice(0, stop.start), stop: text.slice(stop.start, stop.end) };
     }
     const keep = this.#longestBeginning(text);
     this.#held = text.slice(text.length - keep);
-    return { text: text.slice(0, text.length - keep), stopped: false };
+    return { text: text.slice(0, text.length - keep), stop: undefined };
   }
 
   /** What was held back, once no more text will come. */
@@ -36,20 +36,19 @@ export class StopMatcher {
   }
 
   /**
-   * Where the stop string begins that is complete first, the longer of two that are complete
-   * together; -1 without one. What counts is where they end: so it makes no difference how the text
+   * Where the stop string lies that is complete first, the longer of two that are complete
+   * together. What counts is where they end: so it makes no difference how the text
    * was cut into pieces.
    */
-  #firstComplete(text: string): number {
-    let start = -1;
-    let end = Infinity;
+  #firstComplete(text: string): { readonly start: number; readonly end: number } | undefined {
+    let first: { start: number; end: number } | undefined;
     for (const stop of this.#stops) {
       const at = text.indexOf(stop);
-      if (at < 0 || at + stop.length > end) continue;
-      start = at + stop.length === end ? Math.min(start, at) : at;
-      end = at + stop.length;
+      const end = at + stop.length;
+      if (at < 0 || (first && end > first.end)) continue;
+      first = { start: end === first?.end ? Math.min(first.start, at) : at, end };
     }
-    return start;
+    return first;
   }
 
   /** Length of the longest end of `text` that a stop string begins with. */

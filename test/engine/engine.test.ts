@@ -42,7 +42,7 @@ test("generates greedily and ends at max_tokens", async () => {
   expect(tokens).toEqual([4, 5, 6, 7]);
   expect(text).toBe("defg");
   expect(end?.finishReason).toBe("length");
-  expect(end?.usage).toEqual({ promptTokens: 3, completionTokens: 4 });
+  expect(end?.usage).toEqual({ promptTokens: 3, completionTokens: 4, cachedTokens: 0 });
   expect(all.at(-1)).toBe(end as EngineEvent);
 });
 
@@ -110,7 +110,7 @@ test("score yields the log-probabilities after every token, in order", async () 
   const sum = scored[0]?.logprobs.reduce((total, p) => total + Math.exp(p), 0);
   expect(sum).toBeCloseTo(1, 5);
   expect(scored[0]?.logprobs.indexOf(Math.max(...scored[0].logprobs))).toBe(6);
-  expect(end?.usage).toEqual({ promptTokens: 5, completionTokens: 0 });
+  expect(end?.usage).toEqual({ promptTokens: 5, completionTokens: 0, cachedTokens: 0 });
 });
 
 test("an aborted request ends as cancelled, and the engine serves the next", async () => {

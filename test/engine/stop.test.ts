@@ -9,7 +9,7 @@ function run(stops: string[], pieces: string[]) {
   for (const piece of pieces) {
     const matched = matcher.push(piece);
     text += matched.text;
-    if (matched.stopped) return { text, stopped: true };
+    if (matched.stop !== undefined) return { text, stopped: true };
   }
   return { text: text + matcher.flush(), stopped: false };
 }
