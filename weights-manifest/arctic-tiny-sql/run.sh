@@ -32,10 +32,10 @@ done
 [ -f "$work/tokenizer/tokenizer_config.json" ] || "$python" "$here/train_tokenizer.py" "$work/tokenizer.jsonl" "$work/tokenizer"
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-"$python" "$here/train.py" "$work" --max-steps "${STEPS:-2852}" "$@"
-# The learning rate falls to zero over the last steps.
+"$python" "$here/train.py" "$work" --max-steps "${STEPS:-2853}" "$@"
+# The learning rate falls to zero over the last steps, in which half of the rows are conversations.
 mkdir -p "$work/final"
 cp -n "$work"/main/*.csv "$work/final/"
-"$python" "$here/train.py" "$work" --name final --from main --decay-steps 1000
+"$python" "$here/train.py" "$work" --name final --from main --decay-steps 1500 --conversations 0.5
 "$python" "$here/export.py" "$work" "$work/exported" --name final
 "$python" "$here/plot.py" "$work/final" "$work/exported/training.svg"

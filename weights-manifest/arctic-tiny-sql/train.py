@@ -52,14 +52,15 @@ def optimizers(model, args):
 def rows_of(tokenizer, path, skip_batches, args):
     """Batches of one shard, in a fixed order; the first ones are skipped when resuming."""
     with open(path) as f:
-        rows = [data.encode(tokenizer, line) for line in f]
+        rows = [data.encode(tokenizer, line, args.conversations) for line in f]
     found = data.batches(rows, args.batch_tokens, os.path.basename(path))
     return found[skip_batches:]
 
 
 def loss_of(model, batch):
     logits = model.head(model(batch).index_select(0, batch.learnt).to(batch.precision)).float()
-    return F.cross_entropy(logits, batch.targets, ignore_index=-1), logits
+    losses = F.cross_entropy(logits, batch.targets, ignore_index=-1, reduction="none")
+    return (losses * batch.weights).sum() / batch.weights.sum(), logits
 
 
 @torch.no_grad()
@@ -108,6 +109,7 @@ def main():
     ap.add_argument("--from", dest="source", help="start from this run's checkpoint")
     ap.add_argument("--decay-steps", type=int)
     ap.add_argument("--max-steps", type=int, default=10 ** 9)
+    ap.add_argument("--conversations", type=float, default=0.0, help="share of the lines that are one conversation")
     ap.add_argument("--batch-tokens", type=int, default=4096)
     ap.add_argument("--optimizer", default="muon", choices=["muon", "adamw"])
     ap.add_argument("--lr", type=float, default=3e-3)
@@ -147,6 +149,9 @@ def main():
         print(f"resumed at step {step}, shard {shard}, batch {batch}", flush=True)
     if args.decay_steps and decay_from is None:
         decay_from = step
+    if step >= args.max_steps or (decay_from is not None and step - decay_from >= args.decay_steps):
+        print(f"step {step} is the last", flush=True)
+        return
 
     def snapshot():
         save(checkpoint, {"model": model.state_dict(), "average": average.state_dict(), "optimizers": [o.state_dict() for o, _ in found],
