@@ -59,7 +59,9 @@ async function askAll(
     return await evaluateSql(async (conversation, schema, compiles) => {
       const tokens = tokenizer.encodeChat(conversation);
       const constrain = unguided ? null : () => new SqlConstraint(schema, tokenizer, compiles);
-      const { text, end } = await completeGuided(opened, tokens, signal, {}, constrain);
+      // Each question is read whole: the histogram is to count all of its tokens.
+      const alone = { cacheSalt: crypto.randomUUID() };
+      const { text, end } = await completeGuided(opened, tokens, signal, alone, constrain);
       count(effort, end);
       return text;
     }, {

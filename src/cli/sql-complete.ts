@@ -13,6 +13,8 @@ export interface CompletionOptions {
   readonly maxTokens?: number;
   readonly stop?: readonly string[];
   readonly constraint?: TokenConstraint | undefined;
+  /** Only requests of the same salt find each other's prompts in the cache. */
+  readonly cacheSalt?: string;
 }
 
 /** @throws ArcticError `usage_no_tokenizer` */
@@ -34,7 +36,8 @@ export async function complete(
   signal: AbortSignal,
   options: CompletionOptions = {},
 ): Promise<{ readonly text: string; readonly end: EndEvent }> {
-  const { sampling = greedy, maxTokens = limits.sqlTokens, stop = [], constraint } = options;
+  const { sampling = greedy, maxTokens = limits.sqlTokens, stop = [] } = options;
+  const { constraint, cacheSalt } = options;
   let text = "";
   const request = {
     kind: "generate",
@@ -43,6 +46,7 @@ export async function complete(
     maxTokens,
     stop,
     ...(constraint && { constraint }),
+    ...(cacheSalt !== undefined && { cacheSalt }),
   } as const;
   for await (const event of engine.submit(request, signal)) {
     if (event.type === "token" || event.type === "end") text += event.text;
