@@ -125,8 +125,10 @@ export const limits = {
   bodyPeriodBytes: 16 * KiB,
   /** Nesting of a request's JSON, its members, and its commas, which bound its values. */
   requestJsonDepth: 64,
-  requestJsonMembers: 131_072,
-  requestJsonCommas: 2_097_152,
+  requestJsonMembers: 32_768,
+  requestJsonCommas: 524_288,
+  /** JSON that is longer is scanned, decoded and parsed in turns of the event loop of their own. */
+  jsonTurnBytes: 256 * KiB,
   requestIdCharacters: 64,
   userAgentCharacters: 256,
   /** Choices of requests that may be running or waiting at once. */
@@ -141,6 +143,8 @@ export const limits = {
   toolCallCharacters: 1_048_576,
   nameCharacters: 256,
   cacheSaltCharacters: 256,
+  /** Tokens of a choice whose answer is not streamed: it is in memory as a whole. */
+  plainAnswerTokens: 262_144,
   stopTokens: 64,
   dryBreakers: 32,
   /** A stream's head waits this long for the first token, so that an early failure has a status. */
@@ -172,9 +176,8 @@ export const limits = {
   idleSeconds: 10,
   /** Seconds after the end of a drain in which streams may still say why they end. */
   farewellSeconds: 1,
-  /** Messages of a conversation to count tokens of. */
+  /** Messages of a conversation. */
   chatMessages: 4_096,
-  roleCharacters: 64,
 
   /** Requests. */
   promptBytes: 16 * MiB,

@@ -33,6 +33,9 @@ interface Result {
 /** @throws ArcticError where the model or the device is at fault, or the context is too short */
 export async function bench(invocation: Invocation<"bench">, context: Context): Promise<ExitCode> {
   const { options } = invocation;
+  if (invocation.arguments[0] === "serve") {
+    return await (await import("./bench-serve.ts")).benchServe(options, context);
+  }
   const start = performance.now();
   const opened = await openModelForRun(options, context);
   const loadMs = performance.now() - start;

@@ -48,6 +48,13 @@ export const commands = {
       "topK",
       "topP",
       "minP",
+      "typicalP",
+      "repetitionPenalty",
+      "frequencyPenalty",
+      "presencePenalty",
+      "dryMultiplier",
+      "penaltyLastN",
+      "stopOnLoop",
       "seed",
       "stop",
       "sinks",
@@ -91,6 +98,48 @@ export const commands = {
       "prefill_tokens_per_second, decode_tokens_per_second).",
     ],
     example: 'arctic prompt --sql "How many orders did each customer place?" --db shop.sqlite',
+  },
+  serve: {
+    summary: "answer requests over HTTP: the OpenAI API",
+    arguments: [],
+    flags: [
+      "model",
+      "host",
+      "port",
+      "apiKey",
+      "apiKeyFile",
+      "insecure",
+      "tlsCert",
+      "tlsKey",
+      "allowedHost",
+      "servedModelName",
+      "context",
+      "sinks",
+      "window",
+      "maxQueue",
+      "maxConcurrent",
+      "drainSeconds",
+      "resumeSeconds",
+      "logLevel",
+      "backend",
+      "io",
+      "allowNan",
+    ],
+    alternatives: [],
+    details: [
+      "The API is at http://HOST:PORT/v1; /openapi.json describes it. /health answers 503 until the " +
+      "model is loaded. The log goes to standard error, one JSON object a line; it never holds prompts, " +
+      "answers or keys.",
+      "Without keys everyone who reaches the port is served, so that only loopback addresses are listened " +
+      "on unless --insecure is given. With keys each request but /health and /ready must carry one: " +
+      "`Authorization: Bearer KEY`.",
+      "--sinks and --window say what a request attends to that asks for an output without end and names " +
+      "no window of its own.",
+      "SIGTERM or Ctrl-C ends the server: it takes no more requests, and lets those that run finish for " +
+      "--drain-seconds. A second one ends it at once.",
+      "An engine that fails is started once again; the second time the server exits with 70.",
+    ],
+    example: "arctic serve --model arctic-fp8 --port 8080",
   },
   score: {
     summary: "log-probability of every token of a text",
@@ -162,15 +211,36 @@ export const commands = {
     example: "arctic synth config.json random-arctic --sparse",
   },
   bench: {
-    summary: "measure load, prefill and decode",
-    arguments: [],
-    flags: ["model", "promptTokens", "genTokens", "repeat", "json", "backend", "io", "allowNan"],
+    summary: "measure load, prefill and decode; or many clients at once",
+    arguments: [
+      { name: "WHAT", required: false, help: "`serve`: many clients at once", values: ["serve"] },
+    ],
+    flags: [
+      "model",
+      "promptTokens",
+      "genTokens",
+      "repeat",
+      "streams",
+      "arrivalTokens",
+      "url",
+      "servedModelName",
+      "apiKey",
+      "context",
+      "json",
+      "backend",
+      "io",
+      "allowNan",
+    ],
     alternatives: [],
     details: [
       "Every repetition reads the same random prompt and generates without stopping at the " +
       "end-of-sequence token; one more repetition runs first and is not counted. Rates are medians.",
+      "`serve` measures one stream alone, then --streams of them together, the time between tokens " +
+      "while a prompt of --arrival-tokens arrives, and how long a burst of requests waits: with the " +
+      "engine in this process, or over HTTP with any server that speaks the OpenAI API at --url.",
       "--json prints one document with at least prefill_tokens_per_second, decode_tokens_per_second, " +
-      "weight_bytes_per_token, load_ms and adapter.",
+      "weight_bytes_per_token, load_ms and adapter; with `serve` batching_ratio, gap_ms, " +
+      "gap_with_arrival_ms, first_token_ms and queue_ms.",
     ],
     example: "arctic bench --model arctic-fp8 --prompt-tokens 512 --gen-tokens 64",
   },

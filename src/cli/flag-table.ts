@@ -87,6 +87,43 @@ const tokenIds: Kind<readonly number[]> = {
   read: (raw, origin) => parseTokenIds(raw, origin, "usage_bad_value"),
 };
 
+/** What a client sends after `Bearer `. It is never shown, not even where it is refused. */
+const secret: Kind<string> = {
+  placeholder: "KEY",
+  read(raw, origin) {
+    if (isApiKey(raw)) return raw;
+    throw new ArcticError(
+      "usage_bad_value",
+      `${origin} must be 1 to ${limits.apiKeyCharacters} letters, digits and signs, without spaces ` +
+        "and commas.",
+    );
+  },
+};
+
+/** Whether a bearer token can carry it. */
+export function isApiKey(text: string): boolean {
+  return text.length <= limits.apiKeyCharacters && /^[!-+\--~]+$/.test(text);
+}
+
+/** A host's name or address, as in a Host header but without the port. */
+const hostName: Kind<string> = {
+  placeholder: "HOST",
+  read(raw, origin) {
+    if (!/^[a-z0-9._:-]+$/i.test(raw)) refuse(origin, "a host name or an address", raw);
+    return raw;
+  },
+};
+
+const modelName: Kind<string> = {
+  placeholder: "NAME",
+  read(raw, origin) {
+    if (!/^[\w./:@+-]+$/.test(raw)) {
+      refuse(origin, "a name of letters, digits and ._/:@+-", raw.slice(0, 40));
+    }
+    return raw;
+  },
+};
+
 /** -1 is Infinity: no bound. */
 const maxTokens: Kind<number> = {
   placeholder: "N",
@@ -192,6 +229,39 @@ export const flags = {
     0.05,
     "leave out tokens less likely than P times the likeliest; 0 for none",
   ),
+  typicalP: withDefault(
+    decimal(0, 1, "P", false),
+    1,
+    "sample from the tokens whose surprise is most typical and that together reach P; 1 for all",
+  ),
+  repetitionPenalty: withDefault(
+    decimal(0, limits.penalty, "R", false),
+    1,
+    "make tokens of prompt and output less likely by this factor; 1 for none",
+  ),
+  frequencyPenalty: withDefault(
+    decimal(-limits.penalty, limits.penalty, "F"),
+    0,
+    "lower a token's logit by this for each time it stands in the output",
+  ),
+  presencePenalty: withDefault(
+    decimal(-limits.penalty, limits.penalty, "F"),
+    0,
+    "lower the logit of every token that stands in the output by this",
+  ),
+  dryMultiplier: withDefault(
+    decimal(0, limits.penalty, "F"),
+    0,
+    "penalise tokens that would prolong a repetition (DRY); 0 for not",
+  ),
+  penaltyLastN: withDefault(
+    integer(0, limits.penaltyTokens),
+    limits.penaltyTokens,
+    "tokens that the penalties look back at",
+  ),
+  stopOnLoop: toggle(
+    `end when the last ${limits.loopTokens} tokens repeat themselves`,
+  ),
   seed: optional(
     integer(0, limits.seed, "S"),
     "seed of the random numbers (default: `prompt` draws one and tells it, others take 0)",
@@ -214,6 +284,16 @@ export const flags = {
   promptTokens: withDefault(integer(1, limits.contextTokens), 128, "tokens of the prompt"),
   genTokens: withDefault(integer(1, limits.contextTokens), 32, "tokens to generate"),
   repeat: withDefault(integer(1, limits.benchRepeats, "R"), 3, "measured repetitions"),
+  streams: withDefault(integer(1, limits.runningRequests), 8, "requests at once (`serve`)"),
+  arrivalTokens: withDefault(
+    integer(1, limits.contextTokens),
+    1500,
+    "tokens of the prompt that arrives while others generate (`serve`)",
+  ),
+  url: optional(
+    anyText,
+    "measure the server there, an address up to and with /v1, instead of a model (`serve`)",
+  ),
   n: withDefault(integer(1, limits.evalQuestions), 200, "questions to ask"),
   split: withDefault(
     choice("seen", "unseen"),
@@ -221,6 +301,56 @@ export const flags = {
     "words in the names and values: those of the training, or words held out from it",
   ),
   verbose: toggle("list what was answered wrongly"),
+  host: withDefault(hostName, "127.0.0.1", "address to listen on; 0.0.0.0 for all"),
+  port: withDefault(integer(0, 65_535, "PORT"), 8080, "port to listen on; 0 for any free one"),
+  apiKey: list(
+    secret,
+    limits.apiKeys,
+    "key that clients must send; may be given again (better in ARCTIC_API_KEY, one or a JSON array: " +
+      "other users of a machine see command lines)",
+  ),
+  apiKeyFile: optional(path("FILE"), "file with one more key in each line"),
+  insecure: toggle("listen on other than loopback addresses although no key is asked for"),
+  tlsCert: optional(path("FILE"), "certificate chain in PEM: serve HTTPS"),
+  tlsKey: optional(path("FILE"), "private key of --tls-cert in PEM"),
+  allowedHost: list(
+    hostName,
+    limits.allowedHosts,
+    "name under which clients may reach the server, besides --host and loopback; may be given again",
+  ),
+  servedModelName: optional(
+    modelName,
+    "model name in requests and answers (default: that of the model folder)",
+  ),
+  maxQueue: withDefault(
+    integer(0, limits.waitingRequests),
+    limits.waitingRequests,
+    "answers that may wait for a place before more are refused",
+  ),
+  maxConcurrent: optional(
+    integer(1, limits.serverChoices),
+    "answers that one API key may have running or waiting (default: no bound of its own)",
+  ),
+  context: optional(
+    integer(1, limits.servedTokens),
+    "tokens that keys and values are kept for, of all requests together (default: what 1 GiB holds, " +
+      "and at least the model's context)",
+  ),
+  drainSeconds: withDefault(
+    integer(0, limits.drainSeconds, "S"),
+    30,
+    "seconds that running answers have when the server is told to end",
+  ),
+  resumeSeconds: withDefault(
+    integer(0, limits.resumeSeconds, "S"),
+    0,
+    "seconds for which a broken stream can be taken up again; 0 for never",
+  ),
+  logLevel: withDefault(
+    choice("debug", "info", "warn", "error", "silent"),
+    "info",
+    "what the log on standard error tells",
+  ),
   json: toggle("print one JSON document on standard output"),
   io: withDefault(
     choice("mmap", "pread"),

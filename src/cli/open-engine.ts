@@ -5,9 +5,15 @@ import { embeddedModelFolder } from "../embedded-model.ts";
 import { backendOptions, Engine, type EngineOptions } from "../engine/engine.ts";
 import { ArcticError, errorCode } from "../errors.ts";
 import type { Backend, BackendOptions } from "../model/backend.ts";
-import { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Context } from "./context.ts";
-import { Progress } from "./progress.ts";
+import { Tokenizer, type TokenizerFiles } from "../tokenizer/tokenizer.ts";
+import type { Messages } from "./messages.ts";
+import { Progress, type ProgressMessages } from "./progress.ts";
+
+/** What opening a model needs of a command's context, or of a thread that stands in for one. */
+export interface Surroundings {
+  readonly messages: Pick<Messages, "line"> & ProgressMessages;
+  readonly signal: AbortSignal;
+}
 
 export interface OpenModel {
   readonly engine: Engine;
@@ -32,12 +38,14 @@ export interface RunOptions {
  * Opens the model, its tokenizer and a device, and says on standard error what it runs on. Without
  * a model of the user's it is the embedded one.
  * @param onRouting sees which experts every row was routed to
+ * @param kvTokens tokens whose keys and values are kept at once; by default those of one context
  * @throws ArcticError `usage_no_model`, or what reader, tokenizer and backend throw
  */
 export async function openModelForRun(
   options: RunOptions,
-  context: Context,
+  context: Surroundings,
   onRouting?: EngineOptions["onRouting"],
+  kvTokens?: number | ((source: Model) => number),
 ): Promise<OpenModel> {
   const folder = options.model ?? embeddedModelFolder();
   if (folder === undefined) {
@@ -48,9 +56,12 @@ export async function openModelForRun(
   }
   const source = openModel(folder, { io: options.io, allowNan: options.allowNan });
   try {
-    const tokenizer = loadTokenizer(source);
-    const backend = await openBackend(options.backend, source, backendOptions(source), context);
-    const engine = await load(source, backend, tokenizer, context, onRouting);
+    const files = tokenizerFiles(source);
+    const tokenizer = files && Tokenizer.load(files);
+    const extent = { kvTokens: typeof kvTokens === "function" ? kvTokens(source) : kvTokens ?? 0 };
+    const forEngine = backendOptions(source, extent);
+    const backend = await openBackend(options.backend, source, forEngine, context);
+    const engine = await load(source, backend, tokenizer, context, { ...extent, onRouting });
     const close = () => {
       // A device waits for all it was given. After an interrupt the process's end frees everything.
       if (context.signal.aborted) return;
@@ -64,26 +75,26 @@ export async function openModelForRun(
   }
 }
 
-/** The tokenizer among the model's files, if there is one. */
-function loadTokenizer(source: Model): Tokenizer | undefined {
+/** The files of the model's tokenizer, if it has one. */
+export function tokenizerFiles(source: Model): TokenizerFiles | undefined {
   const model = source.file("tokenizer.model");
   const json = source.file("tokenizer.json");
   if (model === undefined && json === undefined) return undefined;
-  return Tokenizer.load({ model, json, config: source.file("tokenizer_config.json") });
+  return { model, json, config: source.file("tokenizer_config.json") };
 }
 
 async function load(
   source: Model,
   backend: Backend,
   tokenizer: Tokenizer | undefined,
-  { messages, signal }: Context,
-  onRouting: EngineOptions["onRouting"],
+  { messages, signal }: Surroundings,
+  options: EngineOptions,
 ): Promise<Engine> {
   const progress = new Progress(messages, { label: "Loading", unit: "layers" });
   try {
     return await Engine.open(source, backend, {
       tokenizer: tokenizer && { textStream: (prompt) => tokenizer.detokenizer(prompt) },
-      onRouting,
+      ...options,
       onLoad(done, total) {
         signal.throwIfAborted();
         progress.update(done, total);
@@ -110,7 +121,7 @@ async function openBackend(
   wanted: RunOptions["backend"],
   source: Model,
   options: BackendOptions,
-  { messages }: Context,
+  { messages }: Surroundings,
 ): Promise<Backend> {
   if (wanted === "cpu") return await openCpu(source, options);
   try {

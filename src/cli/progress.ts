@@ -13,11 +13,13 @@ export interface ProgressOptions {
   readonly now?: () => number;
 }
 
+export type ProgressMessages = Pick<Messages, "isTerminal" | "columns" | "line" | "status">;
+
 /** Seconds over which the shown rate is averaged. */
 const RATE_SECONDS = 3;
 
 export class Progress {
-  readonly #messages: Messages;
+  readonly #messages: ProgressMessages;
   readonly #label: string;
   readonly #unit: string;
   readonly #now: () => number;
@@ -27,7 +29,7 @@ export class Progress {
   #rate = 0;
   #shown: number;
 
-  constructor(messages: Messages, options: ProgressOptions) {
+  constructor(messages: ProgressMessages, options: ProgressOptions) {
     this.#messages = messages;
     this.#label = options.label;
     this.#unit = options.unit;

@@ -2,7 +2,7 @@
 
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
 import type { EndEvent, EngineEvent } from "../engine/events.ts";
-import type { GenerateRequest } from "../engine/request.ts";
+import type { GenerateRequest, Sampling } from "../engine/request.ts";
 import { sqlMessages } from "../sql/prompt.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import type { Context } from "./context.ts";
@@ -82,13 +82,14 @@ async function generate(
     );
   }
   const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-  const { topK, topP, minP, stop } = options;
+  const { topK, topP, minP, typicalP, stop, stopOnLoop } = options;
   const temperature = options.temperature ?? (embedded ? 0 : DEFAULT_TEMPERATURE);
   const events = engine.submit({
     kind: "generate",
     tokens,
-    sampling: { temperature, topK, topP, minP, seed },
+    sampling: { temperature, topK, topP, minP, typicalP, seed, ...penalties(options) },
     stop,
+    stopOnLoop,
     ...extent(tokens.length, options, engine.contextTokens),
   }, context.signal);
   const answer = new Answer(options.json, tokenizer !== undefined, context);
@@ -97,6 +98,29 @@ async function generate(
   if (options.json) await context.output.json(answer.document(end));
   context.messages.line(summary(end, temperature > 0 ? seed : undefined));
   return Exit.done;
+}
+
+/** DRY's base and length are those of its author and of llama.cpp. */
+function penalties(options: PromptOptions): Pick<Sampling, "penalties"> {
+  const { repetitionPenalty, frequencyPenalty, presencePenalty, dryMultiplier } = options;
+  const off = repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0;
+  if (off && dryMultiplier === 0) return {};
+  return {
+    penalties: {
+      repetition: repetitionPenalty,
+      frequency: frequencyPenalty,
+      presence: presencePenalty,
+      lastTokens: options.penaltyLastN,
+      ...(dryMultiplier > 0 && {
+        dry: {
+          multiplier: dryMultiplier,
+          base: 1.75,
+          allowedLength: 2,
+          breakers: new Set<number>(),
+        },
+      }),
+    },
+  };
 }
 
 /** How far a generation goes, and what its tokens see when that is past the context's end. */

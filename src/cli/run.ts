@@ -19,7 +19,9 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
   const context = { output, messages, signal: interruption.signal };
   try {
     const code = await perform(argv, context);
-    return interruption.signal.aborted ? Exit.interrupted : code;
+    // A server that a signal has ended has done what it was there for.
+    const isCut = interruption.signal.aborted && argv[0] !== "serve";
+    return isCut ? Exit.interrupted : code;
   } catch (error) {
     messages.status("");
     const code = error instanceof ArcticError ? error.exit : Exit.failed;
@@ -58,6 +60,8 @@ async function command(invocation: AnyInvocation, context: Context): Promise<Exi
   switch (invocation.command) {
     case "prompt":
       return (await import("./prompt.ts")).prompt(invocation, context);
+    case "serve":
+      return (await import("./serve.ts")).serve(invocation, context);
     case "score":
       return (await import("./score.ts")).score(invocation, context);
     case "convert":

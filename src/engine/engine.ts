@@ -133,6 +133,11 @@ export class Engine implements EngineDoor {
     }
   }
 
+  /** Why nothing can run any more; undefined as long as it can. */
+  get broken(): unknown {
+    return this.#broken;
+  }
+
   stats(): EngineStats {
     const { pool } = this.#cache;
     const { running, waiting, preemptions, prefix } = this.#scheduler;

@@ -2,7 +2,7 @@
 
 import { ArcticError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { type ChatMessage, ChatTemplate } from "./chat-template.ts";
+import { type ChatMessage, ChatTemplate, type Segment } from "./chat-template.ts";
 import { Detokenizer } from "./detokenizer.ts";
 import { invalid } from "./json.ts";
 import { SentencePiece } from "./sentencepiece.ts";
@@ -139,10 +139,9 @@ export class Tokenizer {
    *   request_prompt_too_large
    */
   encodeChat(messages: readonly ChatMessage[]): number[] {
-    checkLength(messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0));
     const ids: number[] = [];
     let atStart = true;
-    for (const segment of this.#chatTemplate().render(messages)) {
+    for (const segment of this.#renderChat(messages)) {
       if (typeof segment === "number") ids.push(segment);
       else {
         const prefix = this.#config.addsPrefixSpace && (atStart || this.#config.legacy);
@@ -151,6 +150,17 @@ export class Tokenizer {
       atStart = false;
     }
     return ids;
+  }
+
+  /**
+   * The text that `encodeChat` encodes, with special tokens as the vocabulary spells them. Encoding it
+   * as plain text gives other ids: only a template writes special tokens.
+   * @throws as encodeChat
+   */
+  renderChat(messages: readonly ChatMessage[]): string {
+    return this.#renderChat(messages)
+      .map((segment) => typeof segment === "number" ? this.tokenText(segment) : segment)
+      .join("");
   }
 
   /**
@@ -192,6 +202,11 @@ export class Tokenizer {
   isSpecial(id: number): boolean {
     const kind = this.#piece(id)?.kind;
     return kind === "special" || kind === "unknown";
+  }
+
+  #renderChat(messages: readonly ChatMessage[]): Segment[] {
+    checkLength(messages.reduce((sum, { role, content }) => sum + role.length + content.length, 0));
+    return this.#chatTemplate().render(messages);
   }
 
   #stream(skipSpecial: boolean): Detokenizer {

@@ -62,9 +62,34 @@ const samples: { [F in FlagName]: readonly [string, unknown, string, unknown] } 
   promptTokens: ["64", 64, "65", 65],
   genTokens: ["8", 8, "9", 9],
   repeat: ["1", 1, "2", 2],
+  streams: ["1", 1, "16", 16],
+  arrivalTokens: ["1", 1, "99", 99],
+  url: ["http://a/v1", "http://a/v1", "b", "b"],
+  typicalP: ["1", 1, "0.5", 0.5],
+  repetitionPenalty: ["1.5", 1.5, "2", 2],
+  frequencyPenalty: ["-1", -1, "0.5", 0.5],
+  presencePenalty: ["-1", -1, "0.5", 0.5],
+  dryMultiplier: ["0", 0, "0.8", 0.8],
+  penaltyLastN: ["0", 0, "64", 64],
+  stopOnLoop: ["1", true, "0", false],
   n: ["1", 1, "500", 500],
   split: ["unseen", "unseen", "seen", "seen"],
   verbose: ["true", true, "no", false],
+  host: ["localhost", "localhost", "::1", "::1"],
+  port: ["0", 0, "65535", 65535],
+  apiKey: ["k-1", ["k-1"], "k_2.~/+=", ["k_2.~/+="]],
+  apiKeyFile: ["f", "f", "g", "g"],
+  insecure: ["true", true, "0", false],
+  tlsCert: ["f", "f", "g", "g"],
+  tlsKey: ["f", "f", "g", "g"],
+  allowedHost: ["a.example", ["a.example"], "b", ["b"]],
+  servedModelName: ["m", "m", "org/m:v1", "org/m:v1"],
+  maxQueue: ["0", 0, "8", 8],
+  maxConcurrent: ["1", 1, "8", 8],
+  context: ["512", 512, "1024", 1024],
+  drainSeconds: ["0", 0, "5", 5],
+  resumeSeconds: ["0", 0, "60", 60],
+  logLevel: ["warn", "warn", "debug", "debug"],
   json: ["on", true, "false", false],
   backend: ["cpu", "cpu", "gpu", "gpu"],
   io: ["pread", "pread", "mmap", "mmap"],
@@ -74,6 +99,7 @@ const samples: { [F in FlagName]: readonly [string, unknown, string, unknown] } 
 /** Arguments that a command needs before anything else can be looked at. */
 const needed: Record<CommandName, string[]> = {
   prompt: [],
+  serve: [],
   score: [],
   convert: ["src", "out"],
   inspect: ["dir"],
@@ -144,12 +170,29 @@ describe("values", () => {
     [["prompt", "--backend", "cuda"], "--backend must be one of auto, gpu, cpu, but it is `cuda`"],
     [["eval", "sql", "--n", "0"], "--n must be a whole number from 1 to 1000000"],
     [["eval", "sql", "--split", "all"], "--split must be one of seen, unseen"],
+    [["serve", "--port", "65536"], "--port must be a whole number from 0 to 65535"],
+    [["serve", "--port", "http"], "--port must be a whole number"],
+    [["serve", "--host", "http://a"], "--host must be a host name or an address"],
+    [["serve", "--host", ""], "--host must be a host name"],
+    [["serve", "--api-key", ""], "--api-key must be 1 to 1024 letters"],
+    [["serve", "--served-model-name", "a b"], "--served-model-name must be a name"],
+    [["serve", "--log-level", "all"], "--log-level must be one of debug, info"],
     [["bench", "--repeat", "0"], "--repeat must be a whole number from 1 to 1000"],
   ])("%j is refused", (argv, message) => {
     const error = refusal(argv);
     expect(error.message).toContain(message);
     expect(error.exit).toBe(2);
   });
+
+  test.each(["kéy-canary", "key canary", "key,canary", `${"k".repeat(1024)}canary`])(
+    "a refused API key is not shown: %s",
+    (key) => {
+      const fromFlag = refusal(["serve", "--api-key", key]);
+      const fromVariable = refusal(["serve"], { ARCTIC_API_KEY: key });
+      expect([fromFlag.code, fromVariable.code]).toEqual(["usage_bad_value", "usage_bad_value"]);
+      expect(`${fromFlag.message} ${fromVariable.message}`).not.toContain("canary");
+    },
+  );
 
   test("the error names the variable when that is where the value came from", () => {
     expect(refusal(["prompt"], { ARCTIC_TOP_P: "7" }).message).toBe(
@@ -191,7 +234,7 @@ describe("wrong usage", () => {
     [[], "No command was given."],
     [["--json", "inspect", "dir"], "The command comes first"],
     [["promt"], "`promt` is no command of arctic. Did you mean `prompt`?"],
-    [["serve"], "`serve` is no command of arctic."],
+    [["server"], "`server` is no command of arctic. Did you mean `serve`?"],
     [["constructor"], "`constructor` is no command"],
     [["prompt", "--temprature", "1"], "no flag --temprature. Did you mean `--temperature`?"],
     [["prompt", "--temp", "1"], "Did you mean `--temperature`?"],

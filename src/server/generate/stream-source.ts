@@ -1,0 +1,39 @@
+/** Items of a stream with their numbers, for one reader who may leave. */
+
+import type { StreamItem } from "./stream-item.ts";
+
+export interface Numbered {
+  readonly item: StreamItem;
+  /** Counts chunks, the error and the end, from 1; that of the item before for a progress. */
+  readonly number: number;
+}
+
+export interface StreamSource {
+  readonly id: string;
+  /** Undefined after the last item. */
+  next(): Promise<Numbered | undefined>;
+  /** The reader is gone, or has read everything. */
+  leave(): void;
+}
+
+/** A stream that ends with its reader. */
+export function directSource(
+  id: string,
+  items: AsyncGenerator<StreamItem, void, undefined>,
+  cancel: () => void,
+): StreamSource {
+  let number = 0;
+  return {
+    id,
+    async next() {
+      const { value, done } = await items.next();
+      if (done || !value) return undefined;
+      if (value.type !== "progress") number++;
+      return { item: value, number };
+    },
+    leave() {
+      cancel();
+      void items.return();
+    },
+  };
+}

@@ -1,0 +1,55 @@
+/** Which route a request is for, by the route's template, and what other methods its path has. */
+
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { matchedRoutes } from "hono/route";
+import type { Env } from "./env.ts";
+import { ApiError } from "./errors.ts";
+
+/** The template of the route that answers, or undefined where there is none. */
+export function routeOf(c: Context<Env>): string | undefined {
+  return matchedRoutes(c).findLast(({ path }) => !path.endsWith("*"))?.path;
+}
+
+/** Methods by template, of every route that is not middleware. */
+export function routeTable(app: OpenAPIHono<Env>): ReadonlyMap<string, ReadonlySet<string>> {
+  const table = new Map<string, Set<string>>();
+  for (const { method, path } of app.routes) {
+    if (method === "ALL" || path.endsWith("*")) continue;
+    const methods = table.get(path) ?? new Set();
+    table.set(path, methods.add(method));
+  }
+  return table;
+}
+
+function pattern(template: string): RegExp {
+  const parts = template.split("/").map((part) =>
+    part.startsWith(":") ? "[^/]+" : part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")
+  );
+  return new RegExp(`^${parts.join("/")}$`);
+}
+
+/**
+ * Answers what no route does: 204 to OPTIONS, 405 where the path has other methods, else 404. Call it
+ * when all routes are there.
+ */
+export function answerUnrouted(app: OpenAPIHono<Env>): void {
+  const table = [...routeTable(app)].map(([template, methods]) => ({
+    pattern: pattern(template),
+    allow: allowed(methods),
+  }));
+  app.notFound((c) => {
+    const allow = table.find((route) => route.pattern.test(c.req.path))?.allow;
+    if (allow === undefined) {
+      throw new ApiError(404, "There is no such route. GET /openapi.json lists those there are.");
+    }
+    if (c.req.method === "OPTIONS") return c.body(null, 204, { allow });
+    throw new ApiError(405, `This route takes ${allow} only.`, { headers: { allow } });
+  });
+}
+
+function allowed(methods: ReadonlySet<string>): string {
+  const all = new Set([...methods, "OPTIONS"]);
+  if (all.has("GET")) all.add("HEAD");
+  return [...all].sort().join(", ");
+}
