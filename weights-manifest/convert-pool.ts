@@ -1,6 +1,7 @@
 /** Threads that convert tensors; or none, for small models. */
 
 import { ArcticError } from "../src/errors.ts";
+import { workerUrl } from "../src/worker-url.ts";
 import { errno } from "./files.ts";
 import { TensorConverter, type TensorJob } from "./convert-tensor.ts";
 
@@ -55,19 +56,9 @@ export function inlineRunner(): Runner {
   };
 }
 
-/**
- * The thread's module. In a compiled program every module has the program's own address, and the
- * thread's entry point lies at its path below the project's root, as JavaScript.
- */
-function workerUrl(): URL {
-  const here = import.meta.url;
-  const compiled = here.includes("$bunfs") || here.includes("~BUN");
-  return new URL(compiled ? "./weights-manifest/convert-worker.js" : "./convert-worker.ts", here);
-}
-
 /** Converts on a thread of its own. */
 export function threadRunner(): Runner {
-  const worker = new Worker(workerUrl());
+  const worker = new Worker(workerUrl("weights-manifest/convert-worker"));
   let settle: { resolve(sha256: string): void; reject(error: unknown): void } | undefined;
   worker.onmessage = (event: MessageEvent<Reply>) => {
     const waiting = settle;

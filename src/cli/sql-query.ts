@@ -5,22 +5,13 @@
 
 import { ArcticError } from "../errors.ts";
 import { type QueryLimits, queryLimits, type QueryResult } from "../sql/database.ts";
+import { workerUrl } from "../worker-url.ts";
 
 /** What the thread is asked. */
 export interface QueryJob {
   readonly path: string;
   readonly sql: string;
   readonly bounds: QueryLimits;
-}
-
-/**
- * The module of the thread. In a compiled program every module has the program's own address, and
- * the thread's entry point lies at its path below the project's root, as JavaScript.
- */
-function workerUrl(): URL {
-  const here = import.meta.url;
-  const compiled = here.includes("$bunfs") || here.includes("~BUN");
-  return new URL(compiled ? "./src/cli/sql-worker.js" : "./sql-worker.ts", here);
 }
 
 /**
@@ -33,7 +24,7 @@ export function queryFile(
   signal: AbortSignal,
   bounds: QueryLimits = queryLimits,
 ): Promise<QueryResult> {
-  const worker = new Worker(workerUrl());
+  const worker = new Worker(workerUrl("src/cli/sql-worker"));
   return new Promise<QueryResult>((resolve, reject) => {
     const timer = setTimeout(
       () => resolve({ ok: false, reason: `It took longer than ${bounds.milliseconds} ms.` }),

@@ -1,22 +1,13 @@
 import { assert } from "../../assert.ts";
 import { ArcticError } from "../../errors.ts";
 import { limits } from "../../limits.ts";
+import { workerUrl } from "../../worker-url.ts";
 import { extentOf, type Job, runPart } from "./job.ts";
 import { addressed, hasFailed, newState, takeParts, waitForOthers } from "./share.ts";
 
-/**
- * The module of a thread. In a compiled program every module has the program's own address, and the
- * thread's entry point lies at its path below the project's root, as JavaScript.
- */
-function workerUrl(): URL {
-  const here = import.meta.url;
-  const compiled = here.includes("$bunfs") || here.includes("~BUN");
-  return new URL(compiled ? "./src/backend/cpu/job-worker.js" : "./job-worker.ts", here);
-}
-
 function startWorker(): Promise<Worker> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(workerUrl());
+    const worker = new Worker(workerUrl("src/backend/cpu/job-worker"));
     worker.onmessage = () => {
       // Idle threads do not keep the process alive.
       worker.unref();
