@@ -82,7 +82,8 @@ export class Generation implements Job {
 
   accept(logits: Float32Array): boolean {
     const { request, endTokens, text, maxTokens, clock } = this.#options;
-    const early = this.#generated < (request.minTokens ?? 0);
+    // A grammar that has come to its end admits nothing else: it outranks min_tokens.
+    const early = !request.constraint && this.#generated < (request.minTokens ?? 0);
     const { token, ...logprobs } = this.#sampler.next(logits, {
       ...(request.constraint && { constraint: request.constraint }),
       ...(early && { banned: this.#banned }),

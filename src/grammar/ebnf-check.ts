@@ -6,7 +6,7 @@ import { countAt, Repetition } from "./repetition.ts";
 type Fail = (what: string) => never;
 
 /** Characters beyond ASCII, as they are or as their numbers. */
-const BEYOND_ASCII = /[\u0080-\uffff]|\\x[89a-f]|\\u(?!00[0-7])|\\U(?!000000[0-7])/i;
+const BEYOND_ASCII = /[\u0080-\uffff]|\\x[89a-fA-F]|\\u(?!00[0-7])|\\U(?!000000[0-7])/;
 
 /**
  * Refuses an EBNF text that is empty, too long, nested too deep, or whose repetitions multiply beyond
