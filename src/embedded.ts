@@ -15,11 +15,13 @@ import expertDownMany from "../kernels/expert-down.many.wgsl" with { type: "text
 import expertGateUp from "../kernels/expert-gate-up.wgsl" with { type: "text" };
 import expertGateUpMany from "../kernels/expert-gate-up.many.wgsl" with { type: "text" };
 import gateUpMatmulFp8 from "../kernels/gate-up-matmul-fp8.wgsl" with { type: "text" };
+import gateUpMatmulFp8Staged from "../kernels/gate-up-matmul-fp8.staged.wgsl" with { type: "text" };
 import gateUpMatmulFp8Tiled from "../kernels/gate-up-matmul-fp8.tiled.wgsl" with { type: "text" };
 import gateUpMatvecFp8 from "../kernels/gate-up-matvec-fp8.wgsl" with { type: "text" };
 import kvWrite from "../kernels/kv-write.wgsl" with { type: "text" };
 import libFp8 from "../kernels/lib/fp8.wgsl" with { type: "text" };
 import matmulFp8 from "../kernels/matmul-fp8.wgsl" with { type: "text" };
+import matmulFp8Staged from "../kernels/matmul-fp8.staged.wgsl" with { type: "text" };
 import matmulFp8Tiled from "../kernels/matmul-fp8.tiled.wgsl" with { type: "text" };
 import matvecFp8 from "../kernels/matvec-fp8.wgsl" with { type: "text" };
 import readBandwidth from "../kernels/read-bandwidth.wgsl" with { type: "text" };
@@ -42,11 +44,13 @@ export const kernels: Readonly<Record<string, string>> = {
   "expert-gate-up": expertGateUp,
   "expert-gate-up.many": expertGateUpMany,
   "gate-up-matmul-fp8": gateUpMatmulFp8,
+  "gate-up-matmul-fp8.staged": gateUpMatmulFp8Staged,
   "gate-up-matmul-fp8.tiled": gateUpMatmulFp8Tiled,
   "gate-up-matvec-fp8": gateUpMatvecFp8,
   "kv-write": kvWrite,
   "lib/fp8": libFp8,
   "matmul-fp8": matmulFp8,
+  "matmul-fp8.staged": matmulFp8Staged,
   "matmul-fp8.tiled": matmulFp8Tiled,
   "matvec-fp8": matvecFp8,
   "read-bandwidth": readBandwidth,

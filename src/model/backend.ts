@@ -151,7 +151,10 @@ export interface Backend {
   kvWrite(kv: KvLayer, qkv: Activations): void;
   /** out[r] = softmax(q k^T / sqrt(headDim)) v over the entries that row r sees */
   attention(out: Activations, qkv: Activations, kv: KvLayer): void;
-  /** Softmax over all experts in f32, the k largest (ties: the lower id), renormalised when k > 1 */
+  /**
+   * Softmax over all experts in f32, the k largest (ties: the lower id), renormalised when k > 1. A row
+   * that is NaN gets k different experts and NaN weights; the rows beside it do not notice.
+   */
   route(x: Activations, router: Weights): Promise<Routing>;
   /** out[r] += sum over the chosen experts of weight * down(silu(gate x[r]) * (up x[r])) */
   expertMlp(out: Activations, experts: Experts, routing: Routing, x: Activations): Promise<void>;

@@ -3,7 +3,6 @@
 import { describe, expect, test } from "bun:test";
 import { CpuBackend, openCpuBackend } from "../../src/backend/cpu/index.ts";
 import { Threads } from "../../src/backend/cpu/threads.ts";
-import { errorCode } from "../../src/errors.ts";
 import type { Activations, Batch, SequenceView, WeightSource } from "../../src/model/backend.ts";
 import type { StoredDtype, StoredTensor } from "../../weights-manifest/schema.ts";
 import {
@@ -292,19 +291,30 @@ describe("sequences", () => {
   });
 });
 
-describe("what must not pass", () => {
-  test("activations that are no longer numbers are a typed error", async () => {
+describe("a row that is NaN", () => {
+  /** The mixture's output of a batch whose middle row is filled with `value`, and its routing. */
+  async function mixture(value: number) {
     const backend = await open();
-    const x = backend.activations(HIDDEN);
-    dataOf(x).fill(NaN, HIDDEN, HIDDEN + 1);
-    backend.begin(batch(2));
-    const router = await backend.weights(tensors.router);
-    const error = await backend.route(x, router).catch((e: unknown) => e);
-    expect(errorCode(error)).toBe("weights_not_finite");
-    backend.begin(batch(1));
-    expect((await backend.route(x, router)).experts.length).toBe(2);
-  });
+    const x = backend.activations(HIDDEN), out = backend.activations(HIDDEN);
+    dataOf(x).set(floats(3 * HIDDEN, random(3)));
+    dataOf(x).fill(value, HIDDEN, 2 * HIDDEN);
+    backend.begin(batch(3));
+    const routing = await backend.route(x, await backend.weights(tensors.router));
+    await backend.expertMlp(out, await backend.experts(0), routing, x);
+    return { routing, out: [0, 1, 2].map((r) => Array.from(rowOf(dataOf(out), r, HIDDEN))) };
+  }
 
+  test("gets experts and NaN weights, and the rows beside it do not notice", async () => {
+    const healthy = await mixture(0.5), ill = await mixture(NaN);
+    expect([...ill.routing.experts.subarray(2, 4)]).toEqual([0, 1]);
+    expect([...ill.routing.weights.subarray(2, 4)]).toEqual([NaN, NaN]);
+    expect(ill.out[1]!.every(Number.isNaN)).toBe(true);
+    for (const r of [0, 2]) expect(ill.out[r]).toEqual(healthy.out[r]!);
+    expect(healthy.out.flat().every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe("what must not pass", () => {
   test("an expert that cannot be read is a rejection, not a throw", async () => {
     const failing = {
       ...source,

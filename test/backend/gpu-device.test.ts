@@ -4,6 +4,7 @@ import { kernels } from "../../src/embedded.ts";
 import { errorCode } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { type Gpu, openGpu, whole } from "../../src/backend/gpu/index.ts";
+import { hasUniformLoads } from "../../src/backend/gpu/device.ts";
 import { pace } from "../../src/backend/gpu/pace.ts";
 import { gpuMissing } from "../support/gpu.ts";
 
@@ -202,4 +203,14 @@ describe("order", () => {
         expect(values).toEqual(Array.from({ length: 20 }, (_, i) => i));
       }),
   );
+});
+
+test.each([
+  ["llvmpipe: Mesa 26.2.6-1 (LLVM 22.1.8)", true],
+  ["llvmpipe: Mesa 100.0.0 (LLVM 30.0.0)", true],
+  ["llvmpipe: Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6) 0.0.1", false],
+  ["radv: Mesa 26.2.6-1", false],
+  ["", false],
+])("of %p it is known whether uniform values are loaded once: %p", (description, expected) => {
+  expect(hasUniformLoads(description)).toBe(expected);
 });

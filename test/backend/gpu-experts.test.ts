@@ -41,6 +41,21 @@ describe("routing turned round", () => {
     const pairs = Array.from({ length: 6 }, (_, i) => [routes[2 * i], weights[2 * i + 1]]);
     expect(pairs).toEqual([[1, 2], [0, 0.25], [1, 1], [2, 8], [0, 0.5], [2, 4]]);
   });
+
+  test("a row that is NaN comes last and shares with nobody", () => {
+    const { chosen, routes } = turnRound({
+      expertsPerToken: 2,
+      experts: Uint32Array.of(1, 2, 0, 1, 2, 1),
+      weights: Float32Array.of(1, 1, NaN, NaN, 1, 1),
+    }, 3);
+    expect(chosen).toEqual([
+      { expert: 1, first: 0, count: 2 },
+      { expert: 2, first: 2, count: 2 },
+      { expert: 0, first: 4, count: 1 },
+      { expert: 1, first: 5, count: 1 },
+    ]);
+    expect(Array.from({ length: 6 }, (_, i) => routes[2 * i])).toEqual([0, 2, 0, 2, 1, 1]);
+  });
 });
 
 describe("expert slots", () => {
@@ -140,6 +155,29 @@ describe("the mixture of a layer", () => {
       });
     }
   }
+
+  withGpu("a row that is NaN leaves the rows beside it as they are without it", async () => {
+    const { slots } = slotsFor(gpu!, TOTAL * BYTES);
+    const x = randomValues(3 * hiddenSize, 1);
+    const run = async (choices: number[][], values: Float32Array) => {
+      const rows = choices.length;
+      const mlp = new ExpertMlp(gpu!, slots, 5 * k);
+      const weights = Float32Array.from(
+        choices.flat(),
+        (_, i) => Number.isNaN(values[Math.floor(i / k) * hiddenSize]!) ? NaN : 0.5,
+      );
+      const routing = { expertsPerToken: k, experts: Uint32Array.from(choices.flat()), weights };
+      const out = { data: uploadRows(gpu!, values, rows, hiddenSize).data, width: hiddenSize };
+      await mlp.record(out, 0, routing, uploadRows(gpu!, values, rows, hiddenSize), rows);
+      return [...await download(gpu!, out, rows * hiddenSize)];
+    };
+    const ill = x.slice().fill(NaN, hiddenSize, 2 * hiddenSize);
+    const beside = [...x.subarray(0, hiddenSize), ...x.subarray(2 * hiddenSize)];
+    const got = await run([[0, 2], [0, 1], [3, 1]], ill);
+    const want = await run([[0, 2], [3, 1]], Float32Array.from(beside));
+    expect([...got.slice(0, hiddenSize), ...got.slice(2 * hiddenSize)]).toEqual(want);
+    expect(got.slice(hiddenSize, 2 * hiddenSize).every(Number.isNaN)).toBe(true);
+  });
 });
 
 /** out += expert's share, on the CPU. */

@@ -90,4 +90,26 @@ describe.skipIf(gpuMissing !== undefined)("router", () => {
     expect(large.weights[0]! + large.weights[1]!).toBeCloseTo(1, 6);
     expect([...(await chosen([-5, -3, -4, -90], 3)).experts]).toEqual([1, 2, 0]);
   });
+
+  test("a row that is NaN has different experts and NaN weights, and the others as before", async () => {
+    for (const k of [1, 2, 5]) {
+      const of = { rows: 3, hidden: 18, experts: 7, k };
+      const random = generator(k);
+      const x = randomVector(random, of.rows * of.hidden);
+      const matrix = randomVector(random, of.experts * of.hidden);
+      const healthy = await route(of, x, matrix);
+      const ill = await route(of, x.slice().fill(NaN, of.hidden, 2 * of.hidden), matrix);
+      const chosen = [...ill.experts.subarray(k, 2 * k)];
+      expect(new Set(chosen).size).toBe(k);
+      expect(chosen.every((expert) => expert < of.experts)).toBe(true);
+      expect([...ill.weights.subarray(k, 2 * k)]).toEqual(new Array(k).fill(NaN));
+      for (const r of [0, 2]) {
+        const row = <T extends Uint32Array | Float32Array>(
+          all: T,
+        ) => [...all.subarray(r * k, (r + 1) * k)];
+        expect(row(ill.experts)).toEqual(row(healthy.experts));
+        expect(row(ill.weights)).toEqual(row(healthy.weights));
+      }
+    }
+  });
 });

@@ -58,20 +58,31 @@ export interface ExpertRows {
   readonly weights: Float32Array;
 }
 
-/** A batch's routing turned round: the chosen experts in ascending order. */
+/**
+ * A batch's routing turned round: the chosen experts in ascending order. A row whose weights are NaN,
+ * because its activations are, comes last and shares with nobody: the rows beside it pass through the
+ * same products as without it.
+ */
 export function groupByExpert(routing: Routing, rows: number): readonly ExpertRows[] {
   const k = routing.expertsPerToken;
   const chosen = new Map<number, { rows: number[]; weights: number[] }>();
+  const alone: ExpertRows[] = [];
   for (let i = 0; i < rows * k; i++) {
-    const expert = routing.experts[i]!;
+    const expert = routing.experts[i]!, weight = routing.weights[i]!;
+    const row = Math.floor(i / k);
+    if (Number.isNaN(weight)) {
+      alone.push({ expert, rows: Uint32Array.of(row), weights: Float32Array.of(weight) });
+      continue;
+    }
     const group = chosen.get(expert) ?? { rows: [], weights: [] };
-    group.rows.push(Math.floor(i / k));
-    group.weights.push(routing.weights[i]!);
+    group.rows.push(row);
+    group.weights.push(weight);
     chosen.set(expert, group);
   }
-  return [...chosen].sort(([a], [b]) => a - b).map(([expert, group]) => ({
+  const shared = [...chosen].sort(([a], [b]) => a - b).map(([expert, group]) => ({
     expert,
     rows: Uint32Array.from(group.rows),
     weights: Float32Array.from(group.weights),
   }));
+  return [...shared, ...alone];
 }

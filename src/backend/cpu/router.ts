@@ -30,7 +30,10 @@ export function router(
   }
 }
 
-/** One row of `router`: logits [count] to experts [k] and weights [k]. NaN is never preferred. */
+/**
+ * One row of `router`: logits [count] to experts [k] and weights [k]. NaN is never preferred; where
+ * nothing else is there, the first k experts are chosen with NaN weights.
+ */
 function choose(experts: Uint32Array, weights: Float32Array, logits: Float32Array): void {
   const k = experts.length;
   const order = Array.from(logits.keys());

@@ -14,6 +14,8 @@ export interface DeviceInfo {
   readonly vendor: string;
   /** Whether the device is the machine's own processor. */
   readonly software: boolean;
+  /** Whether it loads a value that is the same for all lanes once, in loops as well. */
+  readonly uniformLoads: boolean;
 }
 
 export interface OpenDevice {
@@ -28,6 +30,9 @@ export interface OpenOptions {
   /** Whether kernels may use subgroups where the device has them; tests turn it off. */
   readonly subgroups?: boolean;
 }
+
+/** The first Mesa whose software adapter has `uniformLoads`: 25.0 has not, 26.2 has. */
+const MESA_UNIFORM_LOADS = 26;
 
 /** WGPUAdapterType_CPU, which bun-webgpu passes on as it is. */
 const ADAPTER_TYPE_CPU = 3;
@@ -62,6 +67,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<OpenDevice>
       name: deviceName(adapter.info),
       vendor: adapter.info.vendor,
       software: (adapter.info as { adapterType?: number }).adapterType === ADAPTER_TYPE_CPU,
+      uniformLoads: hasUniformLoads(adapter.info.description),
     },
     faults,
     subgroupSize: hasSubgroups && min === max && min !== undefined ? min : 0,
@@ -126,6 +132,12 @@ function numericLimits(limits: GPUSupportedLimits): Record<keyof GPUSupportedLim
     if (typeof value === "number" && name !== "nextInChain") numbers[name] = value;
   }
   return numbers as Record<keyof GPUSupportedLimits, number>;
+}
+
+/** @param description such as "llvmpipe: Mesa 26.2.6-1 (LLVM 22.1.8)" */
+export function hasUniformLoads(description: string): boolean {
+  const mesa = /^llvmpipe: Mesa (\d+)\./.exec(description)?.[1];
+  return mesa !== undefined && Number(mesa) >= MESA_UNIFORM_LOADS;
 }
 
 function deviceName(info: GPUAdapterInfo): string {

@@ -74,14 +74,21 @@ export class ExpertMlp {
   }
 }
 
-/** Routing by expert, ascending: each expert's (row, f32 weight) pairs lie together. */
+/**
+ * Routing by expert, ascending: each expert's (row, f32 weight) pairs lie together. A row whose
+ * weights are NaN, because its activations are, comes last and shares with nobody: the rows beside it
+ * pass through the same products as without it.
+ */
 export function turnRound(
   routing: Routing,
   rows: number,
 ): { readonly chosen: readonly Chosen[]; readonly routes: Uint32Array } {
   const k = routing.expertsPerToken;
+  const alone = (i: number) => Number.isNaN(routing.weights[i]!);
   const order = Array.from({ length: rows * k }, (_, i) => i);
-  order.sort((i, j) => routing.experts[i]! - routing.experts[j]! || i - j);
+  order.sort((i, j) =>
+    Number(alone(i)) - Number(alone(j)) || routing.experts[i]! - routing.experts[j]! || i - j
+  );
   const weights = new Uint32Array(
     routing.weights.buffer,
     routing.weights.byteOffset,
@@ -94,7 +101,7 @@ export function turnRound(
     routes[2 * at + 1] = weights[i]!;
     const expert = routing.experts[i]!;
     const last = chosen.at(-1);
-    if (last?.expert === expert) last.count++;
+    if (last?.expert === expert && !alone(i)) last.count++;
     else chosen.push({ expert, first: at, count: 1 });
   }
   return { chosen, routes };

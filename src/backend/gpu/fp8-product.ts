@@ -50,6 +50,14 @@ export interface ProductKernel {
   readonly tokensPerGroup: number;
 }
 
+/** Weights from which a product of several tokens is worth a kernel that takes longer to compile. */
+const STAGED_WEIGHTS = 2 ** 18;
+
+/** Whether x passes through workgroup memory, and lanes are rows: the .staged kernels. */
+export function isStaged(gpu: Gpu, { matrix }: Product): boolean {
+  return isSoftware(gpu) && gpu.info.uniformLoads && matrix.rows * matrix.cols >= STAGED_WEIGHTS;
+}
+
 /** Records one dispatch for each part of the matrix. */
 export function recordProduct(gpu: Gpu, product: Product, choice: ProductKernel): void {
   const { out, matrix, x, tokens } = product;

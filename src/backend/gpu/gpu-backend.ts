@@ -1,6 +1,5 @@
 import { freemem } from "node:os";
 import { assert, defined } from "../../assert.ts";
-import { ArcticError } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import type {
   Activations,
@@ -239,15 +238,7 @@ export class GpuBackend implements Backend {
     const rows = this.#current().count;
     const input = own(x, GpuActivations).data;
     const chosen = chooser.record(input, own(router, GpuWeights).data, rows);
-    const routing = chooser.decode(await this.#gpu.read(chosen), rows);
-    if (!routing.weights.every(Number.isFinite)) {
-      throw new ArcticError(
-        "weights_not_finite",
-        "The model's activations are no longer finite numbers: a router's probabilities are NaN. " +
-          "Its weights are damaged or were converted wrongly; check the folder with arctic verify.",
-      );
-    }
-    return routing;
+    return chooser.decode(await this.#gpu.read(chosen), rows);
   }
 
   expertMlp(out: Activations, experts: Experts, routing: Routing, x: Activations): Promise<void> {

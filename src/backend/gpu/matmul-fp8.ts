@@ -1,18 +1,36 @@
 import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
-import { isSoftware, lanes, type Product, recordProduct } from "./fp8-product.ts";
+import {
+  isSoftware,
+  isStaged,
+  lanes,
+  type Product,
+  type ProductKernel,
+  recordProduct,
+} from "./fp8-product.ts";
 
 /** Tokens from which a real GPU gains from tiles in workgroup memory. */
 export const TILED_TOKENS = 16;
 
+export const STAGED_MATMUL: ProductKernel = {
+  kernel: "matmul-fp8.staged",
+  constants: { LANES: 64 },
+  outputsPerGroup: 256,
+  tokensPerGroup: 8,
+};
+
 /** out[outFirst + t] = matrix x[xFirst + t], or += when `add`. */
 export function matmulFp8(gpu: Gpu, product: Product): void {
   assert(!product.matrix.stacked, "a stacked matrix in a plain product");
-  const tiled = !isSoftware(gpu) && product.tokens >= TILED_TOKENS;
-  recordProduct(gpu, product, {
+  recordProduct(gpu, product, isStaged(gpu, product) ? STAGED_MATMUL : unstaged(gpu, product));
+}
+
+function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {
+  const tiled = !isSoftware(gpu) && tokens >= TILED_TOKENS;
+  return {
     kernel: tiled ? "matmul-fp8.tiled" : "matmul-fp8",
     constants: tiled ? {} : { LANES: lanes(gpu) },
     outputsPerGroup: tiled ? 64 : 8,
     tokensPerGroup: tiled ? 64 : 4,
-  });
+  };
 }

@@ -64,7 +64,10 @@ export class Router {
     return { ...this.#routing, size: rows * this.#k * 8 };
   }
 
-  /** What `record` left, read back. */
+  /**
+   * What `record` left, read back. A row whose activations are NaN has k different experts like any
+   * other, and NaN weights.
+   */
   decode(bytes: ArrayBuffer, rows: number): Routing {
     const count = rows * this.#k;
     return {
