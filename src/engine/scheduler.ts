@@ -100,7 +100,11 @@ export class Scheduler {
     const parts = this.#generating();
     const decoding = parts.length;
     const { chunkTokens, logitRows, pace } = this.#options;
-    let rows = Math.min(chunkTokens - decoding, pace.promptRows(decoding));
+    // Where more wait than generate, their first tokens are worth a stall to the few.
+    const prompts = this.#running.filter((entry) => !isGenerating(entry)).length;
+    const isBurst = prompts + this.#waiting.length > decoding;
+    let rows = chunkTokens - decoding;
+    if (!isBurst) rows = Math.min(rows, pace.promptRows(decoding));
     let logits = logitRows - decoding;
     const take = ({ job }: Entry) => {
       const most = job.wants === "all" ? Math.min(rows, logits) : rows;

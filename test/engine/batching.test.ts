@@ -91,6 +91,18 @@ test("how much of a prompt fits beside others follows what steps take", async ()
   expect(await rows(0.1)).toBe(63);
 });
 
+test("a burst of prompts is read at once although one request generates", async () => {
+  const { engine, batches } = await setUp({ kvTokens: 1_000 });
+  const first = collect(engine.submit(generate([1], { maxTokens: 100 })));
+  while (batches.length < 10) await Bun.sleep(0);
+  batches.length = 0;
+  const prompts = Array.from({ length: 6 }, (_, i) => counting(30, 10 + i));
+  const answers = await Promise.all(prompts.map((p) => collect(engine.submit(generate(p)))));
+  for (const [i, { tokens }] of answers.entries()) expect(tokens).toEqual(answer(prompts[i]!, 8));
+  expect(Math.max(...batches.map((batch) => batch.tokens.length))).toBeGreaterThan(120);
+  expect((await first).tokens).toEqual(answer([1], 100));
+});
+
 test("the beginning of a prompt is found where an earlier request left it", async () => {
   const { engine, batches } = await setUp();
   const prompt = counting(40);
