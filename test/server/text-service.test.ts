@@ -77,12 +77,15 @@ test("a text of 1 MB holds nobody up", async () => {
     worst = Math.max(worst, now - before - 2);
     before = now;
   }, 2);
+  const start = performance.now();
   const ids = await text.encode(long);
+  const took = performance.now() - start;
   await text.encodeChat([{ role: "user", content: long }]);
   await new Promise((resolve) => setTimeout(resolve, 5));
   clearInterval(probe);
   expect(ids.length).toBeGreaterThan(100_000);
-  expect(worst).toBeLessThan(50);
+  // Encoded in this thread it would have been held up for all of it, on any machine.
+  expect(worst).toBeLessThan(took / 3);
 });
 
 test("long texts that wait are bounded in number", async () => {
