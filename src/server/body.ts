@@ -75,6 +75,8 @@ function tooSlow(): ApiError {
   return new ApiError(408, "The body came too slowly.", { headers: { connection: "close" } });
 }
 
+const PARTS_AT_ONCE = 1_024;
+
 /** @param take told the size of each part before it is kept */
 async function readBody(
   body: ReadableStream<Uint8Array> | null,
@@ -91,7 +93,10 @@ async function readBody(
     void leave();
   });
   try {
+    let parts = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      // Tiny parts that are all there already would otherwise keep the event loop from its turn.
+      if (++parts % PARTS_AT_ONCE === 0) await nextTurn();
       const size = buffer.size + part.value.length;
       if (size > settings.bodyBytes) throw tooLarge(settings.bodyBytes);
       take(part.value.length);
@@ -142,10 +147,14 @@ class GrowingBuffer {
   }
 }
 
+/** Everybody else is served before what follows. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 async function parseJson(bytes: Uint8Array): Promise<unknown> {
   const turn = async () => {
-    if (bytes.length <= limits.jsonTurnBytes) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    if (bytes.length > limits.jsonTurnBytes) await nextTurn();
   };
   const excess = jsonExcess(bytes);
   if (excess !== undefined) throw badRequest(`The JSON of the body ${excess}.`, null);
