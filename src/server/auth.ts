@@ -16,7 +16,7 @@ export function hashKey(key: string): Uint8Array {
 }
 
 /** The hash that `key` has among `hashes`. All are compared in full: time tells nothing about them. */
-function findKey(key: string, hashes: readonly Uint8Array[]): Uint8Array | undefined {
+export function findKey(key: string, hashes: readonly Uint8Array[]): Uint8Array | undefined {
   const given = hashKey(key);
   let found: Uint8Array | undefined;
   for (const hash of hashes) if (timingSafeEqual(given, hash)) found = hash;

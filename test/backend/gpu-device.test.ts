@@ -5,6 +5,7 @@ import { errorCode } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { type Gpu, openGpu, whole } from "../../src/backend/gpu/index.ts";
 import { hasUniformLoads } from "../../src/backend/gpu/device.ts";
+import { folded } from "../../src/backend/gpu/fp8-product.ts";
 import { pace } from "../../src/backend/gpu/pace.ts";
 import { gpuMissing } from "../support/gpu.ts";
 
@@ -56,6 +57,26 @@ function inject(gpu: Gpu, type: "validation" | "out-of-memory"): void {
 const rejection = (promise: Promise<unknown>) => promise.then(() => undefined, errorCode);
 
 describe("what goes wrong on the device reaches the caller", () => {
+  withGpu("more workgroups than a dimension has are never dispatched", () =>
+    use((gpu) => {
+      const most = limits.workgroupsPerDimension;
+      withKernel("add", ADD, () => {
+        const pipeline = gpu.pipeline("add");
+        expect(() => gpu.dispatch(pipeline, [], [most + 1])).toThrow("workgroups");
+        expect(() => gpu.dispatch(pipeline, [], [1, most + 1])).toThrow("workgroups");
+      });
+      return Promise.resolve();
+    }));
+
+  test.each([1, 65_535, 65_536, 200_000])(
+    "%p groups are folded into dimensions that fit",
+    (groups) => {
+      const [columns, folds] = folded(groups);
+      expect(Math.max(columns, folds)).toBeLessThanOrEqual(limits.workgroupsPerDimension);
+      expect(columns * folds).toBeGreaterThanOrEqual(groups);
+    },
+  );
+
   withGpu("a validation error rejects the next read, once", () =>
     use(async (gpu) => {
       const buffer = whole(gpu.buffer("test", 64));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
-import { hashKey } from "../../src/server/auth.ts";
+import { findKey, hashKey } from "../../src/server/auth.ts";
 import { errorOf, fakeApp } from "./fake-app.ts";
 
 const KEYS = ["sk-first-key", "sk-second-key"];
@@ -102,4 +102,23 @@ test("concurrency is counted for each key", async () => {
   const statuses = (await Promise.all(held)).map(({ status }) => status);
   expect(statuses).toEqual([200, 200, 429, 200, 429]);
   expect((await ask(KEYS[0])).status).toBe(200);
+});
+
+test("the time of a comparison tells nothing about a key", () => {
+  const key = `sk-${"k".repeat(60)}`;
+  const hashes = [hashKey(key)];
+  const near = `${key.slice(0, -1)}x`;
+  const far = `x${key.slice(1)}`;
+  const time = (guess: string): number => {
+    const start = performance.now();
+    for (let i = 0; i < 200; i++) findKey(guess, hashes);
+    return performance.now() - start;
+  };
+  // 100,000 of each, in turns, so that whatever slows the machine slows both.
+  const times = Array.from({ length: 500 }, () => [time(near), time(far)] as const);
+  const median = (of: 0 | 1) => times.map((pair) => pair[of]).sort((a, b) => a - b)[250] as number;
+  expect(findKey(key, hashes)).toBeDefined();
+  expect(findKey(near, hashes)).toBeUndefined();
+  expect(median(0) / median(1)).toBeGreaterThan(0.8);
+  expect(median(0) / median(1)).toBeLessThan(1.25);
 });
