@@ -15,6 +15,9 @@ import { perSecond } from "./units.ts";
 
 type BenchOptions = Options<"bench">;
 
+/** Ids below this are in the vocabulary of any model that is not at hand. */
+const SMALL_VOCABULARY = 1_500;
+
 interface Percentiles {
   readonly p50: number;
   readonly p95: number;
@@ -31,6 +34,9 @@ export interface ServeResult {
   readonly all_streams_tokens_per_second: number;
   /** All streams together over one alone. */
   readonly batching_ratio: number;
+  /** The same where all have one prompt: their tokens choose the same experts, which are read once. */
+  readonly same_prompt_tokens_per_second: number;
+  readonly same_prompt_ratio: number;
   /** Between two tokens of a running stream, without and with a long prompt arriving. */
   readonly gap_ms: Percentiles;
   readonly gap_with_arrival_ms: Percentiles;
@@ -61,8 +67,7 @@ class Prompts {
 export async function benchServe(options: BenchOptions, context: Context): Promise<ExitCode> {
   if (options.url !== undefined) {
     const target = httpTarget(options.url, options.servedModelName ?? "arctic", options.apiKey[0]);
-    // Without the model at hand: a vocabulary that every Llama-like tokenizer has.
-    return await report(target, new Prompts(32_000), options, context);
+    return await report(target, new Prompts(SMALL_VOCABULARY), options, context);
   }
   const kvTokens = (source: Model) => servedTokens(source, options.context);
   const opened = await openModelForRun(options, context, undefined, kvTokens);
@@ -107,6 +112,13 @@ async function measure(
   messages.status(`${streams} streams`);
   const quiet = await together(streams);
   const all = rate(quiet);
+  messages.status(`${streams} streams of one prompt`);
+  const tokens = prompts.next(promptTokens);
+  const alike = Array.from(
+    { length: streams },
+    () => target.run({ tokens, maxTokens: genTokens }, signal),
+  );
+  const same = rate(await Promise.all(alike));
 
   messages.status(`${streams} streams and a prompt of ${arrivalTokens} tokens`);
   const { running, arrival } = await withArrival(target, prompts, options, signal);
@@ -127,6 +139,8 @@ async function measure(
     one_stream_tokens_per_second: one,
     all_streams_tokens_per_second: all,
     batching_ratio: all / one,
+    same_prompt_tokens_per_second: same,
+    same_prompt_ratio: same / one,
     gap_ms: gaps,
     gap_with_arrival_ms: arrivalGaps,
     arrival_gap_ratio_p95: arrivalGaps.p95 / gaps.p95,
@@ -199,6 +213,12 @@ function lines(result: ServeResult): string {
       `${result.streams} streams`,
       `${perSecond(result.all_streams_tokens_per_second)}, ${
         result.batching_ratio.toFixed(2)
+      } x one`,
+    ],
+    [
+      "of one prompt",
+      `${perSecond(result.same_prompt_tokens_per_second)}, ${
+        result.same_prompt_ratio.toFixed(2)
       } x one`,
     ],
     ["token gap", ms(result.gap_ms)],

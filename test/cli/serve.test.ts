@@ -225,3 +225,44 @@ describe("refused", () => {
     expect(stderr).toContain("there-is-none");
   });
 });
+
+describe("bench serve", () => {
+  const load = [
+    "bench",
+    "serve",
+    "--streams=2",
+    "--prompt-tokens=4",
+    "--gen-tokens=6",
+    "--arrival-tokens=20",
+    "--json",
+  ];
+
+  function check(stdout: string) {
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ streams: 2, prompt_tokens: 4, arrival_tokens: 20 });
+    expect(result.one_stream_tokens_per_second).toBeGreaterThan(0);
+    expect(result.batching_ratio)
+      .toBeCloseTo(result.all_streams_tokens_per_second / result.one_stream_tokens_per_second, 6);
+    for (const key of ["gap_ms", "gap_with_arrival_ms", "first_token_ms"]) {
+      expect(result[key].p95).toBeGreaterThanOrEqual(result[key].p50);
+    }
+    return result;
+  }
+
+  test("with the engine in its own process", async () => {
+    const { code, stdout } = await arctic([...load, "--backend=cpu"]);
+    expect(code).toBe(0);
+    expect(check(stdout).queue_ms.p50).toBeGreaterThanOrEqual(0);
+  });
+
+  test("over HTTP", async () => {
+    const { url } = await serve();
+    const { code, stdout } = await arctic([
+      ...load,
+      `--url=${url}/v1`,
+      "--served-model-name=arctic-tiny-sql",
+    ]);
+    expect(code).toBe(0);
+    expect(check(stdout).queue_ms).toBeNull();
+  });
+});
