@@ -2,6 +2,7 @@
 
 import attentionDecode from "../kernels/attention-decode.wgsl" with { type: "text" };
 import attentionDecodeCombine from "../kernels/attention-decode.combine.wgsl" with { type: "text" };
+import attentionDecodeSmall from "../kernels/attention-decode.small.wgsl" with { type: "text" };
 import attentionDecodeSubgroup from "../kernels/attention-decode.subgroup.wgsl" with {
   type: "text",
 };
@@ -15,26 +16,34 @@ import expertDownMany from "../kernels/expert-down.many.wgsl" with { type: "text
 import expertGateUp from "../kernels/expert-gate-up.wgsl" with { type: "text" };
 import expertGateUpMany from "../kernels/expert-gate-up.many.wgsl" with { type: "text" };
 import gateUpMatmulFp8 from "../kernels/gate-up-matmul-fp8.wgsl" with { type: "text" };
+import gateUpMatmulFp8Broadcast from "../kernels/gate-up-matmul-fp8.broadcast.wgsl" with {
+  type: "text",
+};
 import gateUpMatmulFp8Staged from "../kernels/gate-up-matmul-fp8.staged.wgsl" with { type: "text" };
 import gateUpMatmulFp8Tiled from "../kernels/gate-up-matmul-fp8.tiled.wgsl" with { type: "text" };
 import gateUpMatvecFp8 from "../kernels/gate-up-matvec-fp8.wgsl" with { type: "text" };
 import kvWrite from "../kernels/kv-write.wgsl" with { type: "text" };
 import libFp8 from "../kernels/lib/fp8.wgsl" with { type: "text" };
 import matmulFp8 from "../kernels/matmul-fp8.wgsl" with { type: "text" };
+import matmulFp8Broadcast from "../kernels/matmul-fp8.broadcast.wgsl" with { type: "text" };
+import matmulFp8Small from "../kernels/matmul-fp8.small.wgsl" with { type: "text" };
 import matmulFp8Staged from "../kernels/matmul-fp8.staged.wgsl" with { type: "text" };
 import matmulFp8Tiled from "../kernels/matmul-fp8.tiled.wgsl" with { type: "text" };
 import matvecFp8 from "../kernels/matvec-fp8.wgsl" with { type: "text" };
 import readBandwidth from "../kernels/read-bandwidth.wgsl" with { type: "text" };
 import rmsNorm from "../kernels/rms-norm.wgsl" with { type: "text" };
 import rmsNormPair from "../kernels/rms-norm.pair.wgsl" with { type: "text" };
+import rmsNormSubgroup from "../kernels/rms-norm.subgroup.wgsl" with { type: "text" };
 import rope from "../kernels/rope.wgsl" with { type: "text" };
 import router from "../kernels/router.wgsl" with { type: "text" };
 import routerSelect from "../kernels/router.select.wgsl" with { type: "text" };
+import routerSmall from "../kernels/router.small.wgsl" with { type: "text" };
 
 /** WGSL text by kernel name. */
 export const kernels: Readonly<Record<string, string>> = {
   "attention-decode": attentionDecode,
   "attention-decode.combine": attentionDecodeCombine,
+  "attention-decode.small": attentionDecodeSmall,
   "attention-decode.subgroup": attentionDecodeSubgroup,
   "attention-prefill": attentionPrefill,
   "attention-prefill.subgroup": attentionPrefillSubgroup,
@@ -44,19 +53,24 @@ export const kernels: Readonly<Record<string, string>> = {
   "expert-gate-up": expertGateUp,
   "expert-gate-up.many": expertGateUpMany,
   "gate-up-matmul-fp8": gateUpMatmulFp8,
+  "gate-up-matmul-fp8.broadcast": gateUpMatmulFp8Broadcast,
   "gate-up-matmul-fp8.staged": gateUpMatmulFp8Staged,
   "gate-up-matmul-fp8.tiled": gateUpMatmulFp8Tiled,
   "gate-up-matvec-fp8": gateUpMatvecFp8,
   "kv-write": kvWrite,
   "lib/fp8": libFp8,
   "matmul-fp8": matmulFp8,
+  "matmul-fp8.broadcast": matmulFp8Broadcast,
+  "matmul-fp8.small": matmulFp8Small,
   "matmul-fp8.staged": matmulFp8Staged,
   "matmul-fp8.tiled": matmulFp8Tiled,
   "matvec-fp8": matvecFp8,
   "read-bandwidth": readBandwidth,
   "rms-norm": rmsNorm,
   "rms-norm.pair": rmsNormPair,
+  "rms-norm.subgroup": rmsNormSubgroup,
   rope,
   router,
   "router.select": routerSelect,
+  "router.small": routerSmall,
 };

@@ -12,7 +12,12 @@ import { CONFIG, FakeSource, limited } from "./gpu-fixtures.ts";
 
 const withGpu = test.skipIf(gpuMissing !== undefined);
 const gpu = gpuMissing === undefined ? await openGpu() : undefined;
-afterAll(() => gpu?.close());
+/** Without subgroups no model counts as small, and experts share dispatches. */
+const portable = gpuMissing === undefined ? await openGpu({ subgroups: false }) : undefined;
+afterAll(() => {
+  gpu?.close();
+  portable?.close();
+});
 
 const TOTAL = CONFIG.layers * CONFIG.experts;
 const BYTES = new FakeSource().experts[0]![0]!.layout.bytes;
@@ -126,7 +131,10 @@ describe("expert slots", () => {
   });
 });
 
-describe("the mixture of a layer", () => {
+describe.each([
+  ["subgroups", gpu],
+  ["portable", portable],
+])("the mixture of a layer (%s)", (_, device) => {
   const { hiddenSize, experts, expertsPerToken: k } = CONFIG;
   /** Rows' choices: spread, all the same, one row alone. */
   const cases = {
@@ -137,39 +145,39 @@ describe("the mixture of a layer", () => {
   for (const [name, choices] of Object.entries(cases)) {
     for (const capacity of [2, 3, TOTAL]) {
       withGpu(`${name}, ${capacity} slots`, async () => {
-        const { source, slots } = slotsFor(gpu!, capacity * BYTES);
-        const mlp = new ExpertMlp(gpu!, slots, 5 * k);
+        const { source, slots } = slotsFor(device!, capacity * BYTES);
+        const mlp = new ExpertMlp(device!, slots, 5 * k);
         const rows = choices.length;
         const x = randomValues(rows * hiddenSize, 1);
         const weights = randomValues(rows * k, 2).map(Math.abs);
         const routing = { expertsPerToken: k, experts: Uint32Array.from(choices.flat()), weights };
-        const out = { data: uploadRows(gpu!, x, rows, hiddenSize).data, width: hiddenSize };
-        const input = uploadRows(gpu!, x, rows, hiddenSize);
+        const out = { data: uploadRows(device!, x, rows, hiddenSize).data, width: hiddenSize };
+        const input = uploadRows(device!, x, rows, hiddenSize);
         const want = x.slice();
         for (const layer of [1, 0, 1]) {
           await mlp.record(out, layer, routing, input, rows);
           for (let e = 0; e < experts; e++) addExpert(want, source, layer, e, routing, x);
         }
-        const got = await download(gpu!, out, rows * hiddenSize);
+        const got = await download(device!, out, rows * hiddenSize);
         for (const [i, value] of want.entries()) expect(got[i]).toBeCloseTo(value, 3);
       });
     }
   }
 
   withGpu("a row that is NaN leaves the rows beside it as they are without it", async () => {
-    const { slots } = slotsFor(gpu!, TOTAL * BYTES);
+    const { slots } = slotsFor(device!, TOTAL * BYTES);
     const x = randomValues(3 * hiddenSize, 1);
     const run = async (choices: number[][], values: Float32Array) => {
       const rows = choices.length;
-      const mlp = new ExpertMlp(gpu!, slots, 5 * k);
+      const mlp = new ExpertMlp(device!, slots, 5 * k);
       const weights = Float32Array.from(
         choices.flat(),
         (_, i) => Number.isNaN(values[Math.floor(i / k) * hiddenSize]!) ? NaN : 0.5,
       );
       const routing = { expertsPerToken: k, experts: Uint32Array.from(choices.flat()), weights };
-      const out = { data: uploadRows(gpu!, values, rows, hiddenSize).data, width: hiddenSize };
-      await mlp.record(out, 0, routing, uploadRows(gpu!, values, rows, hiddenSize), rows);
-      return [...await download(gpu!, out, rows * hiddenSize)];
+      const out = { data: uploadRows(device!, values, rows, hiddenSize).data, width: hiddenSize };
+      await mlp.record(out, 0, routing, uploadRows(device!, values, rows, hiddenSize), rows);
+      return [...await download(device!, out, rows * hiddenSize)];
     };
     const ill = x.slice().fill(NaN, hiddenSize, 2 * hiddenSize);
     const beside = [...x.subarray(0, hiddenSize), ...x.subarray(2 * hiddenSize)];

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Attention } from "../../src/backend/gpu/attention.ts";
 import { type Gpu, openGpu } from "../../src/backend/gpu/context.ts";
+import { isSoftware } from "../../src/backend/gpu/fp8-product.ts";
 import { rowsBeforeEviction } from "../../src/backend/gpu/rows.ts";
 import { gpuMissing } from "../support/gpu.ts";
 import { attentionCase, expectedAttention, load } from "./attention-case.ts";
@@ -38,7 +39,7 @@ describe.skipIf(gpuMissing !== undefined)("attention", () => {
   test("rows of a prompt go together, all others one by one, and every row is written", async () => {
     const shape = { heads: 8, kvHeads: 2, headDim: 32, pageTokens: 4 };
     const of = attentionCase(shape, [
-      { position: 40, rows: 1, sinks: 2, window: 50 },
+      { position: 300, rows: 1, sinks: 2, window: 310 }, // more than attention-decode.small takes
       { position: 500, rows: 3, sinks: 2, window: 10 },
       { position: 0, rows: 6, sinks: 2, window: 50 },
       { position: 5, rows: 12, sinks: 4, window: 7 }, // 7 rows before eviction, 5 after
@@ -60,6 +61,56 @@ describe.skipIf(gpuMissing !== undefined)("attention", () => {
       "attention-decode",
       "attention-prefill",
     ]);
+  });
+
+  const shapes = [
+    { heads: 6, kvHeads: 3, headDim: 32, pageTokens: 16 },
+    { heads: 5, kvHeads: 1, headDim: 18, pageTokens: 4 },
+    { heads: 2, kvHeads: 2, headDim: 200, pageTokens: 16 },
+  ];
+  for (const shape of shapes) {
+    const label = `${shape.heads}/${shape.kvHeads} heads of ${shape.headDim}`;
+
+    test(`few entries on a software adapter, ${label}: all rows in one dispatch`, async () => {
+      const of = attentionCase(shape, [
+        { position: 255, rows: 1, sinks: 2, window: 300 },
+        { position: 500, rows: 3, sinks: 2, window: 10 },
+        { position: 0, rows: 9, sinks: 2, window: 50 },
+        { position: 5, rows: 12, sinks: 4, window: 7 },
+        { position: 30, rows: 2, sinks: 0, window: 3 },
+      ], 4);
+      const { rows, kv, table } = load(gpu, of);
+      const out = unwritten(gpu, rows.count * shape.heads * shape.headDim);
+      const watched = watch(gpu);
+      new Attention(watched.gpu, shape).record({ out, qkv: bound(gpu, of.qkv), kv, rows, table });
+      expectClose(await floats(gpu, out), expectedAttention(of), 2e-5);
+      if (isSoftware(gpu)) expect(watched.kernels).toEqual(["attention-decode.small"]);
+    });
+  }
+
+  test("rows of which one sees too many entries, or that see too much together, are not few", () => {
+    const shape = { heads: 8, kvHeads: 2, headDim: 32, pageTokens: 16 };
+    const kernels = (position: number, count: number) => {
+      const of = attentionCase(shape, [{ position, rows: count, sinks: 0, window: 300 }], 5);
+      const { rows, kv, table } = load(gpu, of);
+      const out = unwritten(gpu, rows.count * shape.heads * shape.headDim);
+      const watched = watch(gpu);
+      new Attention(watched.gpu, shape).record({ out, qkv: bound(gpu, of.qkv), kv, rows, table });
+      return watched.kernels;
+    };
+    expect(kernels(256, 1)).not.toContain("attention-decode.small");
+    expect(kernels(0, 200)).not.toContain("attention-decode.small");
+  });
+
+  test("few entries of a model that is not small go to its usual kernels", () => {
+    const shape = { heads: 16, kvHeads: 4, headDim: 64, pageTokens: 16 };
+    const of = attentionCase(shape, [{ position: 3, rows: 1, sinks: 0, window: 300 }], 6);
+    const { rows, kv, table } = load(gpu, of);
+    const out = unwritten(gpu, shape.heads * shape.headDim);
+    const watched = watch(gpu);
+    new Attention(watched.gpu, shape).record({ out, qkv: bound(gpu, of.qkv), kv, rows, table });
+    expect(watched.kernels).toHaveLength(1);
+    expect(watched.kernels).not.toContain("attention-decode.small");
   });
 
   test("rows before eviction: position + r <= sinks + window", () => {

@@ -47,12 +47,16 @@ export function upload(gpu: Gpu, data: Float32Array | Uint32Array | Uint8Array) 
   return whole(buffer);
 }
 
-/** The matrix on a device, cut into parts of `outputs` outputs at most. */
+/**
+ * The matrix on a device, cut into parts of `outputs` outputs at most.
+ * @param joined whether a part's codes and scales lie in one buffer, as uploaded weights do
+ */
 export function uploadParts(
   gpu: Gpu,
   matrix: Fp8Matrix,
   stacked: boolean,
   outputs = matrix.rows,
+  joined = false,
 ): GpuMatrix {
   const { rows, cols, stride, codes, scales } = matrix;
   const halves = stacked ? [0, rows / 2] : [0];
@@ -62,14 +66,25 @@ export function uploadParts(
     const count = Math.min(outputs, total - first);
     const pick = <T>(cut: (row: number, end: number) => Iterable<T>): T[] =>
       halves.flatMap((half) => [...cut(half + first, half + first + count)]);
-    parts.push({
-      first,
-      outputs: count,
-      codes: upload(gpu, Uint8Array.from(pick((r, e) => codes.subarray(r * stride, e * stride)))),
-      scales: upload(gpu, Float32Array.from(pick((r, e) => scales.subarray(r, e)))),
-    });
+    const ownCodes = Uint8Array.from(pick((r, e) => codes.subarray(r * stride, e * stride)));
+    const ownScales = Float32Array.from(pick((r, e) => scales.subarray(r, e)));
+    const ranges = joined
+      ? uploadJoined(gpu, ownCodes, ownScales)
+      : { codes: upload(gpu, ownCodes), scales: upload(gpu, ownScales) };
+    parts.push({ first, outputs: count, ...ranges });
   }
   return { rows, cols, stride, stacked, parts };
+}
+
+function uploadJoined(gpu: Gpu, codes: Uint8Array, scales: Float32Array) {
+  const at = Math.ceil(codes.length / 256) * 256;
+  const buffer = gpu.buffer("test", at + scales.byteLength);
+  gpu.upload(buffer, 0, codes);
+  gpu.upload(buffer, at, scales);
+  return {
+    codes: { buffer, offset: 0, size: codes.length },
+    scales: { buffer, offset: at, size: scales.byteLength },
+  };
 }
 
 /** Rows padded with zeros to a width that is a multiple of 4. */

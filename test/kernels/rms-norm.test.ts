@@ -8,14 +8,16 @@ import { bound, expectClose, floats, generator, randomVector, unwritten } from "
 /** Compiling for a software adapter takes seconds on a busy machine. */
 setDefaultTimeout(60_000);
 
-let gpu: Gpu;
-beforeAll(async () => {
-  if (gpuMissing !== undefined) return;
-  gpu = await openGpu();
-});
-afterAll(() => gpu?.close());
+describe.skipIf(gpuMissing !== undefined).each([
+  ["subgroups", true],
+  ["portable", false],
+])("rms-norm (%s)", (_, subgroups) => {
+  let gpu: Gpu;
+  beforeAll(async () => {
+    gpu = await openGpu({ subgroups });
+  });
+  afterAll(() => gpu?.close());
 
-describe.skipIf(gpuMissing !== undefined)("rms-norm", () => {
   for (const width of [2, 36, 64, 1000, 1024, 7168]) {
     for (const count of [1, 2]) {
       test(`width ${width}, ${count} weights`, async () => {

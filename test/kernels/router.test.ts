@@ -9,13 +9,6 @@ import { bound, expectClose, generator, randomVector } from "./vectors.ts";
 /** Compiling for a software adapter takes seconds on a busy machine. */
 setDefaultTimeout(60_000);
 
-let gpu: Gpu;
-beforeAll(async () => {
-  if (gpuMissing !== undefined) return;
-  gpu = await openGpu();
-});
-afterAll(() => gpu?.close());
-
 interface Case {
   readonly rows: number;
   readonly hidden: number;
@@ -23,7 +16,7 @@ interface Case {
   readonly k: number;
 }
 
-async function route(of: Case, x: Float32Array, matrix: Float32Array): Promise<Routing> {
+async function route(gpu: Gpu, of: Case, x: Float32Array, matrix: Float32Array): Promise<Routing> {
   const router = new Router(gpu, of.hidden, of.experts, of.k, of.rows + 2);
   const result = router.record(bound(gpu, x), bound(gpu, matrix), of.rows);
   return router.decode(await gpu.read(result), of.rows);
@@ -36,7 +29,17 @@ function expected(of: Case, x: Float32Array, matrix: Float32Array) {
   return { experts, weights };
 }
 
-describe.skipIf(gpuMissing !== undefined)("router", () => {
+/** A software adapter with subgroups routes small models by another kernel. */
+describe.skipIf(gpuMissing !== undefined).each([
+  ["subgroups", true],
+  ["portable", false],
+])("router (%s)", (_, subgroups) => {
+  let gpu: Gpu;
+  beforeAll(async () => {
+    gpu = await openGpu({ subgroups });
+  });
+  afterAll(() => gpu?.close());
+
   const cases: Case[] = [
     { rows: 1, hidden: 1024, experts: 128, k: 2 },
     { rows: 1, hidden: 7168, experts: 128, k: 2 },
@@ -51,7 +54,7 @@ describe.skipIf(gpuMissing !== undefined)("router", () => {
       const random = generator(of.experts + of.k);
       const x = randomVector(random, of.rows * of.hidden);
       const matrix = randomVector(random, of.experts * of.hidden);
-      const actual = await route(of, x, matrix);
+      const actual = await route(gpu, of, x, matrix);
       const wanted = expected(of, x, matrix);
       expect(actual.expertsPerToken).toBe(of.k);
       expect([...actual.experts]).toEqual([...wanted.experts]);
@@ -62,7 +65,7 @@ describe.skipIf(gpuMissing !== undefined)("router", () => {
   /** Logits as they stand: the router's rows are one-hot over x. */
   async function chosen(logits: number[], k: number): Promise<Routing> {
     const of = { rows: 1, hidden: 1, experts: logits.length, k };
-    return await route(of, Float32Array.of(1), Float32Array.from(logits));
+    return await route(gpu, of, Float32Array.of(1), Float32Array.from(logits));
   }
 
   test("ties go to the lower id, wherever the lanes have them", async () => {
@@ -97,8 +100,8 @@ describe.skipIf(gpuMissing !== undefined)("router", () => {
       const random = generator(k);
       const x = randomVector(random, of.rows * of.hidden);
       const matrix = randomVector(random, of.experts * of.hidden);
-      const healthy = await route(of, x, matrix);
-      const ill = await route(of, x.slice().fill(NaN, of.hidden, 2 * of.hidden), matrix);
+      const healthy = await route(gpu, of, x, matrix);
+      const ill = await route(gpu, of, x.slice().fill(NaN, of.hidden, 2 * of.hidden), matrix);
       const chosen = [...ill.experts.subarray(k, 2 * k)];
       expect(new Set(chosen).size).toBe(k);
       expect(chosen.every((expert) => expert < of.experts)).toBe(true);

@@ -60,7 +60,7 @@ export class AttentionDecode {
   readonly #bundles: number;
   readonly #busy: number;
   readonly #parts: Binding;
-  readonly #pipeline: Pipeline;
+  #pipeline: Pipeline | null = null;
 
   constructor(gpu: Gpu, shape: HeadShape) {
     this.#gpu = gpu;
@@ -75,12 +75,17 @@ export class AttentionDecode {
       : 2 * Math.max(2, navigator.hardwareConcurrency);
     const parts = this.#busy * 4 * this.#vecs * (headDim + 2);
     this.#parts = whole(gpu.buffer("attention parts", parts * 4));
-    this.#pipeline = software
-      ? gpu.pipeline("attention-decode.subgroup", attentionConstants(shape))
-      : gpu.pipeline("attention-decode", {
-        ...attentionConstants(shape),
+  }
+
+  /** Not before it is needed: small models may do without (attention-small.ts). */
+  #rowsPipeline(): Pipeline {
+    const constants = attentionConstants(this.#shape);
+    return this.#pipeline ??= subgroupAttention(this.#gpu, this.#shape)
+      ? this.#gpu.pipeline("attention-decode.subgroup", constants)
+      : this.#gpu.pipeline("attention-decode", {
+        ...constants,
         VECS: this.#vecs,
-        THREADS: attentionThreads(shape),
+        THREADS: attentionThreads(this.#shape),
       });
   }
 
@@ -98,7 +103,7 @@ export class AttentionDecode {
     ]);
     const target = partial ? this.#parts : out;
     this.#gpu.dispatch(
-      this.#pipeline,
+      this.#rowsPipeline(),
       [qkv, kv.keys, kv.values, rows.table, rows.pages, table.angles, target, params],
       [splits, this.#bundles, count],
     );

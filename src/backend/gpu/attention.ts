@@ -2,6 +2,7 @@
 
 import { AttentionDecode, type AttentionInput } from "./attention-decode.ts";
 import { attentionPrefill } from "./attention-prefill.ts";
+import { attentionSmall } from "./attention-small.ts";
 import type { Gpu } from "./context.ts";
 import { checkHeadShape, type HeadShape } from "./head-shape.ts";
 import { rowsBeforeEviction, visibleEntries } from "./rows.ts";
@@ -27,6 +28,7 @@ export class Attention {
    * all others one by one.
    */
   record(input: AttentionInput): void {
+    if (attentionSmall(this.#gpu, input, this.#shape)) return;
     let first = 0; // of the rows that wait for attention-decode
     let entries = 0;
     for (const run of input.rows.runs) {

@@ -7,6 +7,7 @@ import { expertDown } from "./expert-down.ts";
 import { expertGateUp, type ExpertJob, MANY_TOKENS } from "./expert-gate-up.ts";
 import type { ExpertSlots } from "./expert-slots.ts";
 import type { TokenRows } from "./fp8-product.ts";
+import { isSmall, smallExpert } from "./product-small.ts";
 
 /** An expert and the pairs of `routes` that chose it. */
 interface Chosen {
@@ -51,7 +52,13 @@ export class ExpertMlp {
     for (const choice of chosen) {
       (this.#slots.find(layer, choice.expert) === undefined ? missing : here).push(choice);
     }
+    const { width, hidden } = this.#slots.layout;
+    const small = isSmall(this.#gpu, 2 * width * hidden, routes.length / 2);
     for (const list of [here, missing]) {
+      if (small) {
+        for (const choice of list) this.#smallStep(out, x, await this.#job(layer, choice));
+        continue;
+      }
       const few = list.filter(({ count }) => count < MANY_TOKENS);
       const many = list.filter(({ count }) => count >= MANY_TOKENS);
       for (const choice of many) this.#step(out, x, await this.#job(layer, choice), null);
@@ -67,6 +74,11 @@ export class ExpertMlp {
     const step = { layout: this.#slots.layout, a, b, routes: this.#routes, h: this.#h };
     expertGateUp(this.#gpu, step, x);
     expertDown(this.#gpu, step, out);
+  }
+
+  #smallStep(out: TokenRows, x: TokenRows, a: ExpertJob): void {
+    const step = { layout: this.#slots.layout, a, b: null, routes: this.#routes, h: this.#h };
+    smallExpert(this.#gpu, step, x, out);
   }
 
   async #job(layer: number, { expert, first, count }: Chosen): Promise<ExpertJob> {

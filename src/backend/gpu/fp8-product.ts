@@ -53,9 +53,21 @@ export interface ProductKernel {
 /** Weights from which a product of several tokens is worth a kernel that takes longer to compile. */
 const STAGED_WEIGHTS = 2 ** 18;
 
+/** Tokens of a workgroup of the .broadcast kernels: the lanes of its only subgroup. */
+export const BROADCAST_TOKENS = 8;
+
 /** Whether x passes through workgroup memory, and lanes are rows: the .staged kernels. */
 export function isStaged(gpu: Gpu, { matrix }: Product): boolean {
   return isSoftware(gpu) && gpu.info.uniformLoads && matrix.rows * matrix.cols >= STAGED_WEIGHTS;
+}
+
+/**
+ * Whether lanes share x by broadcasts: the .broadcast kernels, for software adapters that load lane
+ * by lane even what is the same for all lanes.
+ */
+export function isBroadcast(gpu: Gpu): boolean {
+  const { software, uniformLoads } = gpu.info;
+  return software && !uniformLoads && gpu.subgroupSize === BROADCAST_TOKENS;
 }
 
 /** Records one dispatch for each part of the matrix. */

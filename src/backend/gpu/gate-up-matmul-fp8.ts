@@ -1,6 +1,8 @@
 import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
 import {
+  BROADCAST_TOKENS,
+  isBroadcast,
   isSoftware,
   isStaged,
   lanes,
@@ -9,6 +11,7 @@ import {
   recordProduct,
 } from "./fp8-product.ts";
 import { TILED_TOKENS } from "./matmul-fp8.ts";
+import { recordSmall } from "./product-small.ts";
 
 export const STAGED_GATE_UP: ProductKernel = {
   kernel: "gate-up-matmul-fp8.staged",
@@ -17,10 +20,23 @@ export const STAGED_GATE_UP: ProductKernel = {
   tokensPerGroup: 8,
 };
 
+export const BROADCAST_GATE_UP: ProductKernel = {
+  kernel: "gate-up-matmul-fp8.broadcast",
+  constants: {},
+  outputsPerGroup: 32,
+  tokensPerGroup: BROADCAST_TOKENS,
+};
+
 /** out[outFirst + t] = silu(gate x[xFirst + t]) * (up x[xFirst + t]), for a stacked matrix. */
 export function gateUpMatmulFp8(gpu: Gpu, product: Product): void {
   assert(product.matrix.stacked, "gate and up need a stacked matrix");
-  recordProduct(gpu, product, isStaged(gpu, product) ? STAGED_GATE_UP : unstaged(gpu, product));
+  if (recordSmall(gpu, product)) return;
+  recordProduct(gpu, product, choice(gpu, product));
+}
+
+function choice(gpu: Gpu, product: Product): ProductKernel {
+  if (isStaged(gpu, product)) return STAGED_GATE_UP;
+  return isBroadcast(gpu) ? BROADCAST_GATE_UP : unstaged(gpu, product);
 }
 
 function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {

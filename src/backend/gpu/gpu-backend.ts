@@ -46,6 +46,7 @@ import { rope, type RopeTable, ropeTable } from "./rope.ts";
 import { Router } from "./router.ts";
 import { BatchRows, type Rows } from "./rows.ts";
 import { Uploader } from "./uploader.ts";
+import { warmUp } from "./warm-up.ts";
 import { uploadMatrix, uploadTable, uploadWeights } from "./weight-upload.ts";
 
 export interface GpuOptions extends OpenOptions {
@@ -83,6 +84,7 @@ export class GpuBackend implements Backend {
     this.#source = source;
     this.#options = options;
     this.#shape = { heads, kvHeads, headDim, pageTokens: limits.pageTokens };
+    warmUp(gpu, config, this.#shape, options.slots);
     this.#uploader = new Uploader(gpu, source);
     this.#batchRows = new BatchRows(gpu, limits.pageTokens, options.maxRows);
     this.#attention = new Attention(gpu, this.#shape);

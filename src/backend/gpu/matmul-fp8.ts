@@ -1,6 +1,8 @@
 import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
 import {
+  BROADCAST_TOKENS,
+  isBroadcast,
   isSoftware,
   isStaged,
   lanes,
@@ -8,6 +10,7 @@ import {
   type ProductKernel,
   recordProduct,
 } from "./fp8-product.ts";
+import { recordSmall } from "./product-small.ts";
 
 /** Tokens from which a real GPU gains from tiles in workgroup memory. */
 export const TILED_TOKENS = 16;
@@ -19,10 +22,23 @@ export const STAGED_MATMUL: ProductKernel = {
   tokensPerGroup: 8,
 };
 
+export const BROADCAST_MATMUL: ProductKernel = {
+  kernel: "matmul-fp8.broadcast",
+  constants: {},
+  outputsPerGroup: 64,
+  tokensPerGroup: BROADCAST_TOKENS,
+};
+
 /** out[outFirst + t] = matrix x[xFirst + t], or += when `add`. */
 export function matmulFp8(gpu: Gpu, product: Product): void {
   assert(!product.matrix.stacked, "a stacked matrix in a plain product");
-  recordProduct(gpu, product, isStaged(gpu, product) ? STAGED_MATMUL : unstaged(gpu, product));
+  if (recordSmall(gpu, product)) return;
+  recordProduct(gpu, product, choice(gpu, product));
+}
+
+function choice(gpu: Gpu, product: Product): ProductKernel {
+  if (isStaged(gpu, product)) return STAGED_MATMUL;
+  return isBroadcast(gpu) ? BROADCAST_MATMUL : unstaged(gpu, product);
 }
 
 function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {

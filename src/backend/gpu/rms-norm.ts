@@ -1,5 +1,6 @@
 import { assert, defined } from "../../assert.ts";
 import type { Binding, Gpu } from "./context.ts";
+import { isSoftware } from "./fp8-product.ts";
 
 /**
  * out[i][r] = x[r] / sqrt(mean(x[r]^2) + eps) * weights[i], for one or two weights in one dispatch
@@ -19,6 +20,14 @@ export function rmsNorm(
   eps: number,
 ): void {
   assert(out.length === weights.length && out.length >= 1 && out.length <= 2, "one or two weights");
+  if (isSoftware(gpu)) {
+    const pipeline = gpu.pipeline("rms-norm.subgroup", { EPS: eps });
+    for (const [i, weight] of weights.entries()) {
+      const bindings = [x, weight, defined(out[i], "an output"), gpu.params([width])];
+      gpu.dispatch(pipeline, bindings, [rows]);
+    }
+    return;
+  }
   const wide = gpu.subgroupSize > 8 && width >= 2048;
   const threads = wide ? { THREADS: 256, PARTS: 16 } : { THREADS: 64, PARTS: 8 };
   const constants = { WIDTH: width, EPS: eps, ...threads };

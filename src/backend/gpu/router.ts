@@ -1,9 +1,13 @@
 import { assert } from "../../assert.ts";
 import type { Routing } from "../../model/backend.ts";
 import { type Binding, type Gpu, whole } from "./context.ts";
+import { isSmall } from "./product-small.ts";
 
 /** Rows of a batch that share one reading of the router. */
 const TILE_ROWS = 4;
+
+/** Experts that router.small takes at most. */
+const SMALL_EXPERTS = 256;
 
 /**
  * Which experts a row takes: softmax over all in f32, the k largest (ties: the lower id), divided by
@@ -37,6 +41,15 @@ export class Router {
    */
   record(x: Binding, router: Binding, rows: number): Binding {
     assert(rows >= 1 && rows <= this.#maxRows, `${rows} rows, ${this.#maxRows} at most`);
+    if (isSmall(this.#gpu, this.#hidden * this.#experts, rows) && this.#experts <= SMALL_EXPERTS) {
+      const params = this.#gpu.params([rows, this.#k, this.#hidden, this.#experts]);
+      this.#gpu.dispatch(
+        this.#gpu.pipeline("router.small"),
+        [x, router, this.#routing, params],
+        [rows],
+      );
+      return { ...this.#routing, size: rows * this.#k * 8 };
+    }
     const software = this.#gpu.subgroupSize <= 8;
     const logitThreads = software ? 8 : 128;
     const selectThreads = software ? 8 : 64;
