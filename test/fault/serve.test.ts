@@ -71,7 +71,8 @@ test("logits that are no numbers fail one request, and no other", async () => {
   other?.leave();
   await server.metricIs("arctic:num_requests_running", 0);
   server.fault("nan");
-  const plain = await complete(server, { max_tokens: 5 });
+  // Long enough for the fault to reach the engine's thread while it runs.
+  const plain = await complete(server, { max_tokens: 1_000, ignore_eos: true });
   expect([plain.status, plain.headers.get("x-should-retry")]).toEqual([500, "false"]);
   expect(await plain.json()).toMatchObject({ error: { code: "numerical_error" } });
   expect(await server.metricIs("arctic:kv_cache_usage_perc", 0)).toBeLessThan(1_000);

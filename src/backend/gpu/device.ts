@@ -110,6 +110,10 @@ async function loadInstance() {
 
 async function openAdapter(adapter: GPUAdapter, features: GPUFeatureName[]): Promise<GPUDevice> {
   try {
+    // bun-webgpu 0.1.7 hands the library the address of a list of features that nothing keeps alive.
+    // Right after a collection none is due before the call; without it, one call in a thousand or so
+    // asks for a feature that is whatever memory holds by then.
+    Bun.gc(true);
     return await adapter.requestDevice({
       requiredLimits: numericLimits(adapter.limits),
       requiredFeatures: features,
