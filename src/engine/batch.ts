@@ -14,7 +14,7 @@ export function stepBatch(step: Step): StepBatch {
   const count = step.reduce((sum, { rows }) => sum + rows, 0);
   const tokens = new Uint32Array(count);
   const sequence = new Uint32Array(count);
-  const position = new Uint32Array(count);
+  const position = new Float64Array(count);
   const logitRows: number[] = [];
   const wanted: number[][] = [];
   let at = 0;

@@ -68,8 +68,8 @@ export interface Batch {
   readonly tokens: Uint32Array;
   /** Index into `sequences`, one a row. */
   readonly sequence: Uint32Array;
-  /** Position in its sequence, one a row. */
-  readonly position: Uint32Array;
+  /** Position in its sequence, one a row; an endless sequence goes beyond 2^32. */
+  readonly position: Float64Array | Uint32Array;
   readonly sequences: readonly SequenceView[];
   /** Rows whose logits are wanted, ascending. */
   readonly logitRows: Uint32Array;

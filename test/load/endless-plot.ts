@@ -2,6 +2,8 @@
 
 export interface Series {
   readonly name: string;
+  /** Lets a line below it be seen. */
+  readonly dashed?: boolean;
   /** x and y; a y that is not finite leaves a gap. */
   readonly points: readonly (readonly [number, number])[];
 }
@@ -23,7 +25,7 @@ export interface Figure {
   readonly panels: readonly Panel[];
 }
 
-const WIDTH = 760, LEFT = 64, RIGHT = 20, HEAD = 52, GAP = 46, PANEL = 128, FOOT = 44;
+const WIDTH = 760, LEFT = 64, RIGHT = 28, HEAD = 52, GAP = 46, PANEL = 128, FOOT = 44;
 const PLOT = WIDTH - LEFT - RIGHT;
 
 /** Colours that tell apart on white and on black, also for most who see few colours. */
@@ -86,18 +88,20 @@ function draw(panel: Panel, top: number, most: number, isLast: boolean): string[
       ]
       : []),
   ]);
-  const lines = panel.series.flatMap(({ points }, i) =>
+  const lines = panel.series.flatMap(({ points, dashed }, i) =>
     runs(points).map((run) =>
-      `<polyline class="l${i}" points="${
+      `<polyline class="l${i}"${dashed ? ' stroke-dasharray="5 5"' : ""} points="${
         run.map(([px, py]) => `${at(x(px))},${at(y(py))}`).join(" ")
       }"/>`
     )
   );
-  const names = panel.series.map(({ name }, i) => `<tspan class="t${i}">${escape(name)}</tspan>`);
+  const names = panel.series.map(({ name }, i) =>
+    `<tspan class="t${i}" dx="${i === 0 ? 0 : 7}">${escape(name)}</tspan>`
+  );
   return [
     `<text x="${LEFT}" y="${top - 8}" font-weight="600">${escape(panel.title)}</text>`,
     `<text x="${LEFT + PLOT}" y="${top - 8}" text-anchor="end">` +
-    `${names.join('<tspan class="dim">\u00a0\u00a0·\u00a0\u00a0</tspan>')}</text>`,
+    `${names.join('<tspan class="dim" dx="7">·</tspan>')}</text>`,
     ...rows,
     ...columns,
     `<path class="axis" fill="none" d="M${LEFT} ${top}V${top + PANEL}H${LEFT + PLOT}"/>`,
@@ -130,12 +134,11 @@ function ticks(low: number, high: number): number[] {
 }
 
 function logTicks(low: number, high: number): number[] {
+  if (high / low < 5) return ticks(low, high);
   const within: number[] = [];
+  const steps = high / low > 100 ? [1] : [1, 2, 5];
   for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) {
-    const steps = high / low > 1_000 ? [1] : [1, 2, 5];
-    within.push(
-      ...steps.map((s) => s * power).filter((t) => t >= low * 0.999 && t <= high * 1.001),
-    );
+    within.push(...steps.map((s) => s * power).filter((t) => t >= low && t <= high));
   }
   return within;
 }

@@ -1,19 +1,32 @@
-/** Leaves the answers to the model and writes the user's turns itself: questions from the generator. */
+/** The generator's questions one after the other, and a user who asks them. */
 
 import type { TokenConstraint } from "../../src/engine/request.ts";
-import { makeCase } from "../../src/sql/generator.ts";
+import { type Case, makeCase } from "../../src/sql/generator.ts";
+import type { Split } from "../../src/sql/names.ts";
+import type { Question } from "../../src/sql/phrase.ts";
 import { seededRandom } from "../../src/sql/random.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 
-const DEMO = { split: "seen", demo: 1, maxTables: 4, columns: [2, 5], namedKeys: 0 } as const;
+type Turn = Pick<Question, "question" | "sql">;
+
+const SHAPE = { split: "seen", maxTables: 4, columns: [2, 5], namedKeys: 0 } as const;
 
 /** Questions about the demo shop and their SQL, without end. */
-export function* demoTurns(seed: string): Generator<{ question: string; sql: string }> {
+export function* demoTurns(seed: string): Generator<Turn, never> {
   const random = seededRandom(seed);
-  for (;;) yield* makeCase(random, { ...DEMO, questions: 8 }).questions;
+  for (;;) yield* makeCase(random, { ...SHAPE, demo: 1, questions: 8 }).questions;
 }
 
-/** A constraint that forces a question after every answer. */
+/** A schema of four tables with names from `split`, and `count` questions about it. */
+export function generatedCase(seed: string, split: Split, count: number): Case {
+  const random = seededRandom(seed);
+  for (;;) {
+    const made = makeCase(random, { ...SHAPE, split, demo: 0, questions: count });
+    if (made.schema.tables.length === 4) return made;
+  }
+}
+
+/** A constraint that leaves the answers to the model and forces a question after each. */
 export class AskedQuestions implements TokenConstraint {
   /** The SQL for each question that was asked, to be taken away by whoever reads the answers. */
   readonly references: string[] = [];
@@ -34,7 +47,7 @@ export class AskedQuestions implements TokenConstraint {
 
   /** The next question; its SQL joins `references`. */
   next(): string {
-    const { question, sql } = this.#turns.next().value as { question: string; sql: string };
+    const { question, sql } = this.#turns.next().value;
     this.references.push(sql);
     return question;
   }

@@ -6,7 +6,7 @@ import type { RopeTable } from "./rope.ts";
 export interface SeenKeys {
   /** [n] row of the pages, slot by slot */
   readonly rows: Uint32Array;
-  /** [n, headDim] */
+  /** [slots, headDim], from the slot that `rotateKeys` was told to begin with */
   readonly rotated: Float64Array;
 }
 
@@ -14,6 +14,7 @@ export interface SeenKeys {
  * Rotates the keys of slots from..to of one key head, each by its slot.
  *
  * @param keys [rows of the pages, kvHeads, headDim]
+ * @param first slot of the first row of `seen.rotated`
  */
 export function rotateKeys(
   seen: SeenKeys,
@@ -23,13 +24,14 @@ export function rotateKeys(
   kvHead: number,
   kvHeads: number,
   table: RopeTable,
+  first = 0,
 ): void {
   const { rows, rotated } = seen;
   const { cos, sin, headDim } = table;
   const half = headDim / 2;
   for (let slot = from; slot < to; slot++) {
     const source = (rows[slot]! * kvHeads + kvHead) * headDim;
-    const target = slot * headDim, angles = slot * half;
+    const target = (slot - first) * headDim, angles = slot * half;
     for (let i = 0; i < half; i++) {
       const c = cos[angles + i]!, s = sin[angles + i]!;
       const a = keys[source + i]!, b = keys[source + half + i]!;
@@ -61,8 +63,8 @@ export function attendHead(
   mixValues(out, scores, seen.rows, n, values, kvHead, kvHeads);
 }
 
-/** scores [n] = query k^T / sqrt(headDim) */
-function scoreSlots(
+/** scores [n up to a multiple of 4] = query k^T / sqrt(headDim) of the first n `rotated` keys */
+export function scoreSlots(
   scores: Float64Array,
   query: Float64Array,
   rotated: Float64Array,
@@ -89,7 +91,7 @@ function scoreSlots(
 }
 
 /** The first n scores become probabilities, those after them 0. */
-function softmax(scores: Float64Array, n: number): void {
+export function softmax(scores: Float64Array, n: number): void {
   let max = -Infinity;
   for (let j = 0; j < n; j++) max = Math.max(max, scores[j]!);
   let sum = 0;
@@ -103,7 +105,7 @@ function softmax(scores: Float64Array, n: number): void {
 }
 
 /** out [headDim] = sum over the slots of probability * value */
-function mixValues(
+export function mixValues(
   out: Float32Array,
   probabilities: Float64Array,
   rows: Uint32Array,

@@ -1,7 +1,10 @@
 import type { SequenceView } from "../../model/backend.ts";
-import { attendHead, rotateKeys } from "./attend.ts";
+import { mixValues, rotateKeys, scoreSlots, softmax } from "./attend.ts";
 import { type HeadShape, type KvPages, slotRow, visibleEntries } from "./kv-pages.ts";
 import type { RopeTable } from "./rope.ts";
+
+/** Slots whose rotated keys are held at once, a multiple of 4: all would be garbage by the MB. */
+const SLOTS = 32;
 
 /**
  * out = softmax(q k^T / sqrt(headDim)) v of one query over the entries that it sees. Query head h
@@ -28,14 +31,26 @@ export function attentionDecode(
   const group = shape.heads / kvHeads;
   const rows = new Uint32Array(n);
   for (let j = 0; j < n; j++) rows[j] = slotRow(view, position, j, pageTokens);
-  const seen = { rows, rotated: new Float64Array(n * headDim) };
-  const scores = new Float64Array(4 * Math.ceil(n / 4));
+  const seen = { rows, rotated: new Float64Array(SLOTS * headDim) };
+  const padded = 4 * Math.ceil(n / 4);
+  const scores = new Float64Array(group * padded);
   for (let g = from; g < to; g++) {
-    rotateKeys(seen, 0, n, kv.keys, g, kvHeads, table);
-    for (let h = g * group; h < (g + 1) * group; h++) {
-      const query = new Float64Array(qkv.subarray(h * headDim, (h + 1) * headDim));
-      const head = out.subarray(h * headDim, (h + 1) * headDim);
-      attendHead(head, query, seen, n, kv.values, g, kvHeads, scores);
+    const queries = new Float64Array(
+      qkv.subarray(g * group * headDim, (g + 1) * group * headDim),
+    );
+    for (let slot = 0; slot < n; slot += SLOTS) {
+      const end = Math.min(slot + SLOTS, n);
+      rotateKeys(seen, slot, end, kv.keys, g, kvHeads, table, slot);
+      for (let h = 0; h < group; h++) {
+        const query = queries.subarray(h * headDim, (h + 1) * headDim);
+        scoreSlots(scores.subarray(h * padded + slot), query, seen.rotated, end - slot);
+      }
+    }
+    for (let h = 0; h < group; h++) {
+      const own = scores.subarray(h * padded, (h + 1) * padded);
+      softmax(own, n);
+      const head = (g * group + h) * headDim;
+      mixValues(out.subarray(head, head + headDim), own, rows, n, kv.values, g, kvHeads);
     }
   }
 }
