@@ -47,7 +47,7 @@ def main(reference, work, exported):
     batch = data.collate(rows, torch.float32)
     logits = model.head(model(batch)).numpy()
     worst, spread, start, compared = 0.0, 0.0, 0, 0
-    for tokens, _, segments, _ in rows:
+    for tokens, _, segments, *_ in rows:
         segments = np.array(segments)
         for turn in range(1, segments.max() + 1):
             chosen = np.flatnonzero((segments == 0) | (segments == turn))
