@@ -1,10 +1,10 @@
 /** `arctic score`: how likely a model finds every token of a text. */
 
+import { likeliest } from "../engine/logprobs.ts";
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
 import type { Context } from "./context.ts";
 import type { Invocation, Options } from "./flags.ts";
 import { readTextFile } from "./input.ts";
-import { likeliest } from "./likeliest.ts";
 import { type OpenModel, openModelForRun } from "./open-engine.ts";
 import { Progress } from "./progress.ts";
 import { parseTokenIds } from "./token-ids.ts";
@@ -75,7 +75,7 @@ function line(
   top: number | "all",
 ): string {
   const ids = likeliest(logprobs, top === "all" ? logprobs.length : top);
-  const next = Array.from(ids, (id) => [id, round(clamp(logprobs[id] ?? LOGPROB_FLOOR))]);
+  const next = ids.map((id) => [id, round(clamp(logprobs[id] ?? LOGPROB_FLOOR))]);
   const record = { pos, token, logprob: logprob === null ? null : round(logprob), next };
   return `${JSON.stringify(record)}\n`;
 }

@@ -6,7 +6,7 @@ import { ArcticError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { hashKey } from "../server/auth.ts";
 import { type ServerSettings, serverSettings, type TlsFiles } from "../server/settings.ts";
-import { isApiKey } from "./flag-table.ts";
+import { isApiKey } from "./flag-kinds.ts";
 import type { Options } from "./flags.ts";
 import { readTextFile } from "./input.ts";
 

@@ -1,9 +1,6 @@
 /** From --sinks, --window and --unbounded to what a request attends to. */
 
-import type { AttentionWindow } from "../engine/request.ts";
-
-/** Sink tokens that are kept when the user does not say (Xiao et al. 2023, section 3.2). */
-const DEFAULT_SINKS = 4;
+import { type AttentionWindow, DEFAULT_SINKS } from "../engine/request.ts";
 
 export interface WindowOptions {
   readonly sinks: number | undefined;

@@ -40,6 +40,9 @@ export interface Dry {
   readonly breakers: ReadonlySet<number>;
 }
 
+/** Sink tokens that are kept when nobody says how many (Xiao et al. 2023, section 3.2). */
+export const DEFAULT_SINKS = 4;
+
 /** Which earlier tokens a new token attends to: the first `sinks`, the last `window`, and itself. */
 export interface AttentionWindow {
   readonly sinks: number;

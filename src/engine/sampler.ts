@@ -14,8 +14,6 @@ import { clampLogit, TokenCounts } from "./penalties.ts";
 import { Random } from "./random.ts";
 import type { Sampling, TokenConstraint } from "./request.ts";
 
-export { logSoftmax } from "./logprobs.ts";
-
 export interface Sampled {
   readonly token: number;
   /** Natural log-probability under the model itself; where log-probabilities were asked for. */

@@ -75,7 +75,8 @@ export class Scheduler {
 
   /** Whether the job has neither ended nor been removed. */
   has(job: Job): boolean {
-    return [...this.#running, ...this.#waiting].some((entry) => entry.job === job);
+    const isJob = (entry: Entry) => entry.job === job;
+    return this.#running.some(isJob) || this.#waiting.some(isJob);
   }
 
   /** Ends a job, wherever it is; its pages are free at once. Returns false if it had ended before. */

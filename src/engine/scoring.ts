@@ -4,9 +4,8 @@ import { Channel } from "./channel.ts";
 import type { EngineEvent } from "./events.ts";
 import type { Clock } from "./generation.ts";
 import type { Job } from "./job.ts";
-import { likeliest } from "./logprobs.ts";
+import { likeliest, logSoftmax } from "./logprobs.ts";
 import type { ScoreRequest } from "./request.ts";
-import { logSoftmax } from "./sampler.ts";
 import type { Sequence } from "./sequence.ts";
 
 export class Scoring implements Job {

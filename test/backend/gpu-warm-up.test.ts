@@ -33,7 +33,12 @@ function noting(gpu: Gpu) {
   return { device, events };
 }
 
-describe.skipIf(gpu === undefined || !isSoftware(gpu))("warm-up", () => {
+const skips = gpu === undefined || !isSoftware(gpu);
+if (gpu !== undefined && skips) {
+  console.warn("skipped, the adapter is no software driver: its pipelines are not made in advance");
+}
+
+describe.skipIf(skips)("warm-up", () => {
   test("makes all pipelines, then submits: a driver that compiles makes none", async () => {
     const { device, events } = noting(gpu!);
     warmUp(device, CONFIG, SHAPE, 65);
@@ -67,7 +72,8 @@ describe.skipIf(gpu === undefined || !isSoftware(gpu))("warm-up", () => {
 
 const EMBEDDED = new URL("../../weights-manifest/arctic-tiny-sql/model", import.meta.url).pathname;
 
-test.skipIf(gpu === undefined || !isSoftware(gpu) || !existsSync(EMBEDDED))(
+if (!existsSync(EMBEDDED)) console.warn("skipped, there is no model to embed: its warm-up");
+test.skipIf(skips || !existsSync(EMBEDDED))(
   "has made every pipeline that a prompt to the program's own model needs",
   async () => {
     const { device, events } = noting(gpu!);

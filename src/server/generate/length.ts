@@ -1,7 +1,7 @@
 /** How long an output may become, and what of its past it attends to. */
 
 import { limits } from "../../limits.ts";
-import type { AttentionWindow, GenerateRequest } from "../../engine/request.ts";
+import { type AttentionWindow, DEFAULT_SINKS, type GenerateRequest } from "../../engine/request.ts";
 import { badRequest } from "../errors.ts";
 import type { ServerSettings } from "../settings.ts";
 import type { CommonFields } from "./fields.ts";
@@ -9,9 +9,6 @@ import type { CommonFields } from "./fields.ts";
 export type Length = Pick<GenerateRequest, "maxTokens" | "attention">;
 /** The server's own window: for outputs that name none, and the largest that may be named. */
 export type WindowSettings = Pick<ServerSettings, "sinks" | "window">;
-
-/** First tokens kept by a window that says nothing of them (StreamingLLM, arXiv 2309.17453). */
-const SINKS = 4;
 
 /**
  * `max_tokens: -1` is an output until something stops it, which takes a window: the widest unless one
@@ -46,9 +43,10 @@ function windowFor(
 ): AttentionWindow {
   const most = settings.window === undefined
     ? contextTokens - 1
-    : settings.window + (settings.sinks ?? SINKS);
+    : settings.window + (settings.sinks ?? DEFAULT_SINKS);
   const asked = fields.window ?? settings.window ?? 1;
-  const sinks = fields.sinks ?? settings.sinks ?? Math.max(0, Math.min(SINKS, most - asked));
+  const sinks = fields.sinks ?? settings.sinks ??
+    Math.max(0, Math.min(DEFAULT_SINKS, most - asked));
   const window = fields.window ?? settings.window ?? most - sinks;
   if (window >= 1 && sinks + window <= most) return { sinks, window };
   throw badRequest(

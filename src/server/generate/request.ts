@@ -2,7 +2,7 @@
 
 import { limits } from "../../limits.ts";
 import type { Dry, GenerateRequest, Penalties, Sampling } from "../../engine/request.ts";
-import { ApiError, badRequest, contextLengthError } from "../errors.ts";
+import { badRequest, contextLengthError, modelNotFound } from "../errors.ts";
 import type { Services, TextService } from "../services.ts";
 import type { CommonFields } from "./fields.ts";
 import { type Length, lengthFor, type WindowSettings } from "./length.ts";
@@ -24,10 +24,7 @@ export interface CommonRequest {
 /** @throws ApiError 404 unless the request names the served model, or none */
 export function checkModel(name: string | null | undefined, served: string): void {
   if (name === undefined || name === null || name === served) return;
-  throw new ApiError(404, `There is no model of that name. This server has ${served}.`, {
-    code: "model_not_found",
-    param: "model",
-  });
+  throw modelNotFound(name, served);
 }
 
 /** @throws ApiError 400 for a combination of fields that means nothing */
