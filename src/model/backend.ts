@@ -158,6 +158,9 @@ export interface Backend {
   route(x: Activations, router: Weights): Promise<Routing>;
   /** out[r] += sum over the chosen experts of weight * down(silu(gate x[r]) * (up x[r])) */
   expertMlp(out: Activations, experts: Experts, routing: Routing, x: Activations): Promise<void>;
-  /** The rows named by batch.logitRows of head(x), as [logitRows, vocabulary] */
+  /**
+   * The rows named by batch.logitRows of head(x), as [logitRows, vocabulary]. The backend's own memory:
+   * valid until the next call.
+   */
   logits(head: Matrix, x: Activations): Promise<Float32Array>;
 }

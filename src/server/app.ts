@@ -19,7 +19,7 @@ import { addEmbeddingsRoute } from "./routes/embeddings.ts";
 import { addHealthRoutes, type ServerState } from "./routes/health.ts";
 import { addModelRoutes } from "./routes/models.ts";
 import { addTokenRoutes } from "./routes/tokenize.ts";
-import { answerUnrouted, routeTable } from "./routing.ts";
+import { answerUnrouted, routedPath, routeTable } from "./routing.ts";
 import type { Services } from "./services.ts";
 import type { ServerSettings } from "./settings.ts";
 import { refuseInvalid } from "./validation.ts";
@@ -86,7 +86,7 @@ function createFrame(
   metrics: Metrics,
   { clock, randomId, log }: Surroundings,
 ): OpenAPIHono<Env> {
-  const app = new OpenAPIHono<Env>({ defaultHook: refuseInvalid });
+  const app = new OpenAPIHono<Env>({ defaultHook: refuseInvalid, getPath: routedPath });
   app.use(answerHeaders());
   app.use(requestId(randomId));
   app.use(accessLog(log, metrics, clock));

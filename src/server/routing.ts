@@ -3,8 +3,20 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
+import { getPath } from "hono/utils/url";
 import type { Env } from "./env.ts";
 import { ApiError } from "./errors.ts";
+
+const unversioned = /^\/(?:chat\/completions|completions|embeddings|models(?:\/[^/]+)?)$/;
+
+/**
+ * The path that a request is routed by. Clients of llama-server leave the version out of its base URL,
+ * and the routes of OpenAI's API are found there too.
+ */
+export function routedPath(request: Request): string {
+  const path = getPath(request);
+  return unversioned.test(path) ? `/v1${path}` : path;
+}
 
 /** The template of the route that answers, or undefined where there is none. */
 export function routeOf(c: Context<Env>): string | undefined {

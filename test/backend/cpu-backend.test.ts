@@ -228,7 +228,7 @@ describe("ops on a batch", () => {
     const x = backend.activations(HIDDEN);
     dataOf(x).fill(1);
     backend.begin(batch(1, [0]));
-    const before = await backend.logits(head, x);
+    const before = (await backend.logits(head, x)).slice();
     const at = tensors.head.scales!.offset + 3;
     shard.bytes[at]! ^= 0x80;
     const after = await backend.logits(head, x);

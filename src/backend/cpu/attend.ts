@@ -1,6 +1,7 @@
 /** What attention-decode and attention-prefill share: one key head at a time, 4 slots at once. */
 
 import type { RopeTable } from "./rope.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** The entries that a query sees, and the keys of one head among them. */
 export interface SeenKeys {
@@ -46,7 +47,6 @@ export function rotateKeys(
  *
  * @param query [headDim], rotated
  * @param values [rows of the pages, kvHeads, headDim]
- * @param scores workspace [n rounded up to a multiple of 4]
  */
 export function attendHead(
   out: Float32Array,
@@ -56,11 +56,12 @@ export function attendHead(
   values: Float32Array,
   kvHead: number,
   kvHeads: number,
-  scores: Float64Array,
+  workspace: Workspace,
 ): void {
+  const scores = workspace.f64("scores", 4 * Math.ceil(n / 4));
   scoreSlots(scores, query, seen.rotated, n);
   softmax(scores, n);
-  mixValues(out, scores, seen.rows, n, values, kvHead, kvHeads);
+  mixValues(out, scores, seen.rows, n, values, kvHead, kvHeads, workspace);
 }
 
 /** scores [n up to a multiple of 4] = query k^T / sqrt(headDim) of the first n `rotated` keys */
@@ -113,9 +114,10 @@ export function mixValues(
   values: Float32Array,
   kvHead: number,
   kvHeads: number,
+  workspace: Workspace,
 ): void {
   const headDim = out.length;
-  const mixed = new Float64Array(headDim);
+  const mixed = workspace.f64("mixed", headDim).fill(0, 0, headDim);
   const start = (slot: number) => (rows[Math.min(slot, n - 1)]! * kvHeads + kvHead) * headDim;
   for (let j = 0; j < n; j += 4) {
     const v0 = start(j), v1 = start(j + 1), v2 = start(j + 2), v3 = start(j + 3);
@@ -126,5 +128,5 @@ export function mixValues(
         (p2 * values[v2 + i]! + p3 * values[v3 + i]!);
     }
   }
-  out.set(mixed);
+  for (let i = 0; i < headDim; i++) out[i] = mixed[i]!;
 }

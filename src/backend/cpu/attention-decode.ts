@@ -2,6 +2,7 @@ import type { SequenceView } from "../../model/backend.ts";
 import { mixValues, rotateKeys, scoreSlots, softmax } from "./attend.ts";
 import { type HeadShape, type KvPages, slotRow, visibleEntries } from "./kv-pages.ts";
 import type { RopeTable } from "./rope.ts";
+import { Workspace } from "./workspace.ts";
 
 /** Slots whose rotated keys are held at once, a multiple of 4: all would be garbage by the MB. */
 const SLOTS = 32;
@@ -25,19 +26,18 @@ export function attentionDecode(
   shape: HeadShape,
   from = 0,
   to: number = shape.kvHeads,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { kvHeads, headDim, pageTokens } = shape;
   const n = visibleEntries(view, position);
   const group = shape.heads / kvHeads;
-  const rows = new Uint32Array(n);
+  const rows = workspace.u32("rows", n);
   for (let j = 0; j < n; j++) rows[j] = slotRow(view, position, j, pageTokens);
-  const seen = { rows, rotated: new Float64Array(SLOTS * headDim) };
+  const seen = { rows, rotated: workspace.f64("rotated", SLOTS * headDim) };
   const padded = 4 * Math.ceil(n / 4);
-  const scores = new Float64Array(group * padded);
+  const scores = workspace.f64("scores", group * padded);
   for (let g = from; g < to; g++) {
-    const queries = new Float64Array(
-      qkv.subarray(g * group * headDim, (g + 1) * group * headDim),
-    );
+    const queries = workspace.widened("queries", qkv, g * group * headDim, group * headDim);
     for (let slot = 0; slot < n; slot += SLOTS) {
       const end = Math.min(slot + SLOTS, n);
       rotateKeys(seen, slot, end, kv.keys, g, kvHeads, table, slot);
@@ -50,7 +50,7 @@ export function attentionDecode(
       const own = scores.subarray(h * padded, (h + 1) * padded);
       softmax(own, n);
       const head = (g * group + h) * headDim;
-      mixValues(out.subarray(head, head + headDim), own, rows, n, kv.values, g, kvHeads);
+      mixValues(out.subarray(head, head + headDim), own, rows, n, kv.values, g, kvHeads, workspace);
     }
   }
 }

@@ -2,6 +2,7 @@ import type { SequenceView } from "../../model/backend.ts";
 import { attendHead, rotateKeys } from "./attend.ts";
 import { type HeadShape, type KvPages, slotRow, visibleEntries } from "./kv-pages.ts";
 import type { RopeTable } from "./rope.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * attention-decode for adjacent rows of one sequence; each row sees what its own position sees. A
@@ -23,13 +24,16 @@ export function attentionPrefill(
   shape: HeadShape,
   from = 0,
   to: number = shape.kvHeads,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { heads, kvHeads, headDim, pageTokens } = shape;
   const width = (heads + 2 * kvHeads) * headDim;
   const group = heads / kvHeads;
   const most = visibleEntries(view, position + rows - 1);
-  const seen = { rows: new Uint32Array(most), rotated: new Float64Array(most * headDim) };
-  const scores = new Float64Array(4 * Math.ceil(most / 4));
+  const seen = {
+    rows: workspace.u32("rows", most),
+    rotated: workspace.f64("rotated", most * headDim),
+  };
   for (let g = from; g < to; g++) {
     // Slots below `known` hold the rotated keys of a query that has seen `evicted` entries go.
     let known = 0, evicted = 0;
@@ -43,10 +47,10 @@ export function attentionPrefill(
       known = n;
       for (let h = g * group; h < (g + 1) * group; h++) {
         const start = r * width + h * headDim;
-        const query = new Float64Array(qkv.subarray(start, start + headDim));
+        const query = workspace.widened("queries", qkv, start, headDim).subarray(0, headDim);
         const target = (r * heads + h) * headDim;
         const head = out.subarray(target, target + headDim);
-        attendHead(head, query, seen, n, kv.values, g, kvHeads, scores);
+        attendHead(head, query, seen, n, kv.values, g, kvHeads, workspace);
       }
     }
   }

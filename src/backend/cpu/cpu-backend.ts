@@ -40,6 +40,7 @@ import { rmsNorm } from "./rms-norm.ts";
 import { Threads } from "./threads.ts";
 import { rope, type RopeTable, ropeTable } from "./rope.ts";
 import { router as chooseExperts } from "./router.ts";
+import { sharedF32, Workspace } from "./workspace.ts";
 
 /**
  * Computes each op when it is called, straight from the mapped weights: a model of any size runs
@@ -53,12 +54,14 @@ export class CpuBackend implements Backend {
   readonly #shape: HeadShape;
   readonly #ropeTable: RopeTable;
   readonly #threads: Threads;
+  /** What passes from one op to the next within a step, and the logits. */
+  readonly #workspace = new Workspace();
   #weightBytes = 0;
   #kvBytes = 0;
   #batch: Batch | null = null;
   #runs: readonly Run[] = [];
   /** The slot of each row's query. */
-  #slots = new Uint32Array(0);
+  #slots: Uint32Array;
 
   constructor(source: WeightSource, options: BackendOptions, threads: Threads) {
     const { heads, kvHeads, headDim, ropeTheta } = source.config;
@@ -67,6 +70,7 @@ export class CpuBackend implements Backend {
     this.#threads = threads;
     this.#options = options;
     this.#shape = { heads, kvHeads, headDim, pageTokens: limits.pageTokens };
+    this.#slots = new Uint32Array(options.maxRows);
     this.#ropeTable = ropeTable(options.slots, headDim, ropeTheta);
   }
 
@@ -122,7 +126,6 @@ export class CpuBackend implements Backend {
   begin(batch: Batch): void {
     this.#runs = runsOf(batch, this.#options, this.#shape.pageTokens);
     assert(batch.logitRows.length <= this.#options.maxLogitRows, "too many logit rows in a batch");
-    this.#slots = new Uint32Array(batch.tokens.length);
     for (const { view, row, position, rows } of this.#runs) {
       for (let r = 0; r < rows; r++) {
         this.#slots[row + r] = visibleEntries(view, position + r) - 1;
@@ -172,7 +175,7 @@ export class CpuBackend implements Backend {
 
   rope(qkv: Activations): void {
     const { data, width } = own(qkv, CpuActivations);
-    rope(data, this.#slots, this.#ropeTable, this.#shape.heads, width);
+    rope(data, this.#slots.subarray(0, this.#rows()), this.#ropeTable, this.#shape.heads, width);
   }
 
   kvWrite(kv: KvLayer, qkv: Activations): void {
@@ -225,7 +228,7 @@ export class CpuBackend implements Backend {
         assert(expert < layer.count, "an expert beyond the layer's");
         withExpert(layer, expert, ({ gateUp, down }) => {
           assert(gateUp.cols === x.width && down.rows === out.width, "an expert of another shape");
-          const h = sharedF32(rows.length * down.cols);
+          const h = this.#workspace.f32("h", rows.length * down.cols);
           this.#threads.run({ op: "expert-gate-up", out: h, matrix: gateUp, x: input, rows });
           this.#threads.run({ op: "expert-down", out: target, matrix: down, h, rows, weights });
         });
@@ -238,16 +241,17 @@ export class CpuBackend implements Backend {
     const { data, width } = own(x, CpuActivations);
     assert(width === fp8.cols, "a head of another width");
     const { logitRows } = this.#current();
-    const wanted = sharedF32(logitRows.length * width);
+    const rows = logitRows.length, values = rows * fp8.rows;
+    const wanted = this.#workspace.f32("wanted", rows * width);
     for (const [i, row] of logitRows.entries()) {
       wanted.set(data.subarray(row * width, (row + 1) * width), i * width);
     }
-    const out = sharedF32(logitRows.length * fp8.rows), rows = logitRows.length;
+    const out = this.#workspace.f32("logits", values);
     if (rows > 0) {
       this.#threads.run({ op: "linear", out, matrix: fp8, x: wanted, rows, add: false });
     }
     await setImmediate();
-    return out.slice();
+    return out.subarray(0, values);
   }
 
   #current(): Batch {
@@ -278,11 +282,6 @@ export async function openCpuBackend(
 ): Promise<Backend> {
   const worthwhile = source.config.hiddenSize ** 2 >= limits.cpuSharedWork;
   return new CpuBackend(source, options, await Threads.open(worthwhile ? threads : 1));
-}
-
-/** Zeros in memory that threads share. */
-function sharedF32(values: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(values * 4));
 }
 
 function allocate(values: number, what: string): Float32Array {

@@ -1,6 +1,7 @@
 import { BLOCK, decodeBlock, FEW_TOKENS, multiplyBlock } from "./dot.ts";
 import type { Fp8Matrix } from "./fp8.ts";
 import { matvecFp8 } from "./matvec-fp8.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * out[rows[i]] += weights[i] * (matrix h[i]) of one expert, for the rows that chose it.
@@ -19,23 +20,25 @@ export function expertDown(
   weights: Float32Array,
   from = 0,
   to: number = matrix.rows,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { cols } = matrix;
   const count = rows.length;
   if (count <= FEW_TOKENS) {
-    const product = new Float32Array(matrix.rows);
+    const product = workspace.f32("product", matrix.rows);
     for (let i = 0; i < count; i++) {
-      matvecFp8(product, matrix, h.subarray(i * cols, (i + 1) * cols), false, from, to);
+      const row = h.subarray(i * cols, (i + 1) * cols);
+      matvecFp8(product, matrix, row, false, from, to, workspace);
       const target = rows[i]! * matrix.rows;
-      for (let row = from; row < to; row++) {
-        out[target + row] = out[target + row]! + weights[i]! * product[row]!;
+      for (let j = from; j < to; j++) {
+        out[target + j] = out[target + j]! + weights[i]! * product[j]!;
       }
     }
     return;
   }
-  const wide = new Float64Array(h.subarray(0, count * cols));
-  const block = new Float64Array(BLOCK * cols);
-  const products = new Float64Array(count * BLOCK);
+  const wide = workspace.widened("x", h, 0, count * cols);
+  const block = workspace.f64("block", BLOCK * cols);
+  const products = workspace.f64("products", count * BLOCK);
   for (let row = from; row < to; row += BLOCK) {
     decodeBlock(block, matrix, row, to);
     multiplyBlock(products, block, wide, count, cols);

@@ -1,6 +1,7 @@
 import type { Fp8Matrix } from "./fp8.ts";
 import { gateUpMatmulFp8 } from "./gate-up-matmul-fp8.ts";
 import { gateUpMatvecFp8 } from "./gate-up-matvec-fp8.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * out[i] = silu(gate x[rows[i]]) * (up x[rows[i]]) of one expert, for the rows that chose it.
@@ -18,16 +19,17 @@ export function expertGateUp(
   rows: Uint32Array,
   from = 0,
   to: number = matrix.rows / 2,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { cols } = matrix;
   if (rows.length === 1) {
     const row = x.subarray(rows[0]! * cols, (rows[0]! + 1) * cols);
-    gateUpMatvecFp8(out, matrix, row, from, to);
+    gateUpMatvecFp8(out, matrix, row, from, to, workspace);
     return;
   }
-  const gathered = new Float32Array(rows.length * cols);
+  const gathered = workspace.f32("gathered", rows.length * cols);
   for (const [i, r] of rows.entries()) {
     gathered.set(x.subarray(r * cols, (r + 1) * cols), i * cols);
   }
-  gateUpMatmulFp8(out, matrix, gathered, rows.length, from, to);
+  gateUpMatmulFp8(out, matrix, gathered, rows.length, from, to, workspace);
 }

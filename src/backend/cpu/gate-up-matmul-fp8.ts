@@ -1,6 +1,7 @@
 import { BLOCK, decodeBlock, FEW_TOKENS, multiplyBlock } from "./dot.ts";
 import type { Fp8Matrix } from "./fp8.ts";
 import { gateUpMatvecFp8, silu } from "./gate-up-matvec-fp8.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * out[r] = silu(gate x[r]) * (up x[r]); the matrix holds gate's `width` rows, then up's.
@@ -16,20 +17,21 @@ export function gateUpMatmulFp8(
   rows: number,
   from = 0,
   to: number = matrix.rows / 2,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { cols } = matrix;
   const width = matrix.rows / 2;
   if (rows <= FEW_TOKENS) {
     for (let r = 0; r < rows; r++) {
       const row = x.subarray(r * cols, (r + 1) * cols);
-      gateUpMatvecFp8(out.subarray(r * width), matrix, row, from, to);
+      gateUpMatvecFp8(out.subarray(r * width), matrix, row, from, to, workspace);
     }
     return;
   }
-  const wide = new Float64Array(x.subarray(0, rows * cols));
-  const block = new Float64Array(BLOCK * cols);
-  const gate = new Float64Array(rows * BLOCK);
-  const up = new Float64Array(rows * BLOCK);
+  const wide = workspace.widened("x", x, 0, rows * cols);
+  const block = workspace.f64("block", BLOCK * cols);
+  const gate = workspace.f64("gate", rows * BLOCK);
+  const up = workspace.f64("up", rows * BLOCK);
   for (let row = from; row < to; row += BLOCK) {
     decodeBlock(block, matrix, row, to);
     multiplyBlock(gate, block, wide, rows, cols);

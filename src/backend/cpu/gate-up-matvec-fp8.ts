@@ -1,5 +1,6 @@
 import { BLOCK, dotRow, dotRows } from "./dot.ts";
 import { e4m3Values, type Fp8Matrix } from "./fp8.ts";
+import { Workspace } from "./workspace.ts";
 
 /** x * sigmoid(x) */
 export function silu(x: number): number {
@@ -19,12 +20,13 @@ export function gateUpMatvecFp8(
   x: Float32Array,
   from = 0,
   to: number = matrix.rows / 2,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { codes, scales, cols, stride } = matrix;
   const width = matrix.rows / 2;
-  const wide = new Float64Array(x.subarray(0, cols));
-  const gate = new Float64Array(BLOCK);
-  const up = new Float64Array(BLOCK);
+  const wide = workspace.widened("x", x, 0, cols);
+  const gate = workspace.f64("gate", BLOCK);
+  const up = workspace.f64("up", BLOCK);
   let row = from;
   for (; row + BLOCK <= to; row += BLOCK) {
     dotRows(gate, codes, row * stride, stride, wide, cols, e4m3Values);

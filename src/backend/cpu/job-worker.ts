@@ -1,8 +1,13 @@
 /** Entry point of a thread of the CPU backend. */
 
 import { answer, type SharedJob } from "./share.ts";
+import { Workspace } from "./workspace.ts";
 
 declare const self: Worker;
 
-self.addEventListener("message", (event: MessageEvent<SharedJob>) => answer(event.data));
+const workspace = new Workspace();
+
+self.addEventListener("message", (event: MessageEvent<SharedJob>) => {
+  answer(event.data, workspace);
+});
 self.postMessage("ready");

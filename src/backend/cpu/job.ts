@@ -11,6 +11,7 @@ import { type HeadShape, type KvPages, visibleEntries } from "./kv-pages.ts";
 import { matmulFp8 } from "./matmul-fp8.ts";
 import { matvecFp8 } from "./matvec-fp8.ts";
 import type { RopeTable } from "./rope.ts";
+import type { Workspace } from "./workspace.ts";
 
 /**
  * An op that is worth sharing among threads, with its arguments; `M` is how the thread that holds
@@ -63,27 +64,40 @@ export function extentOf(job: Job): Extent {
   return { total: gated ? outputs / 2 : outputs, unit: BLOCK, work: rows * outputs * cols };
 }
 
-/** Computes the part [from, to) of a job. */
-export function runPart(job: Job, from: number, to: number): void {
+/** Computes the part [from, to) of a job, in the memory of the thread that calls. */
+export function runPart(job: Job, from: number, to: number, workspace: Workspace): void {
   switch (job.op) {
     case "linear":
-      if (job.rows === 1) matvecFp8(job.out, job.matrix, job.x, job.add, from, to);
-      else matmulFp8(job.out, job.matrix, job.x, job.rows, job.add, from, to);
+      if (job.rows === 1) matvecFp8(job.out, job.matrix, job.x, job.add, from, to, workspace);
+      else matmulFp8(job.out, job.matrix, job.x, job.rows, job.add, from, to, workspace);
       return;
     case "gate-up":
-      if (job.rows === 1) gateUpMatvecFp8(job.out, job.matrix, job.x, from, to);
-      else gateUpMatmulFp8(job.out, job.matrix, job.x, job.rows, from, to);
+      if (job.rows === 1) gateUpMatvecFp8(job.out, job.matrix, job.x, from, to, workspace);
+      else gateUpMatmulFp8(job.out, job.matrix, job.x, job.rows, from, to, workspace);
       return;
     case "expert-gate-up":
-      expertGateUp(job.out, job.matrix, job.x, job.rows, from, to);
+      expertGateUp(job.out, job.matrix, job.x, job.rows, from, to, workspace);
       return;
     case "expert-down":
-      expertDown(job.out, job.matrix, job.h, job.rows, job.weights, from, to);
+      expertDown(job.out, job.matrix, job.h, job.rows, job.weights, from, to, workspace);
       return;
     case "attention": {
       const { out, qkv, kv, view, position, rows, table, shape } = job;
-      if (rows === 1) attentionDecode(out, qkv, kv, view, position, table, shape, from, to);
-      else attentionPrefill(out, qkv, kv, view, position, rows, table, shape, from, to);
+      if (rows === 1) {
+        attentionDecode(out, qkv, kv, view, position, table, shape, from, to, workspace);
+      } else {attentionPrefill(
+          out,
+          qkv,
+          kv,
+          view,
+          position,
+          rows,
+          table,
+          shape,
+          from,
+          to,
+          workspace,
+        );}
     }
   }
 }

@@ -1,6 +1,7 @@
 import { BLOCK, decodeBlock, FEW_TOKENS, multiplyBlock } from "./dot.ts";
 import type { Fp8Matrix } from "./fp8.ts";
 import { matvecFp8 } from "./matvec-fp8.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * out[r] = matrix x[r], or out[r] += matrix x[r] when `add`. Each weight is decoded once, unless there are few tokens.
@@ -17,18 +18,19 @@ export function matmulFp8(
   add: boolean,
   from = 0,
   to: number = matrix.rows,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { cols } = matrix;
   if (rows <= FEW_TOKENS) {
     for (let r = 0; r < rows; r++) {
       const row = x.subarray(r * cols, (r + 1) * cols);
-      matvecFp8(out.subarray(r * matrix.rows), matrix, row, add, from, to);
+      matvecFp8(out.subarray(r * matrix.rows), matrix, row, add, from, to, workspace);
     }
     return;
   }
-  const wide = new Float64Array(x.subarray(0, rows * cols));
-  const block = new Float64Array(BLOCK * cols);
-  const products = new Float64Array(rows * BLOCK);
+  const wide = workspace.widened("x", x, 0, rows * cols);
+  const block = workspace.f64("block", BLOCK * cols);
+  const products = workspace.f64("products", rows * BLOCK);
   for (let row = from; row < to; row += BLOCK) {
     decodeBlock(block, matrix, row, to);
     multiplyBlock(products, block, wide, rows, cols);

@@ -1,5 +1,6 @@
 import { BLOCK, dotRow, dotRows } from "./dot.ts";
 import { e4m3Values, type Fp8Matrix } from "./fp8.ts";
+import { Workspace } from "./workspace.ts";
 
 /**
  * out = matrix x, or out += matrix x when `add`.
@@ -15,10 +16,11 @@ export function matvecFp8(
   add: boolean,
   from = 0,
   to: number = matrix.rows,
+  workspace: Workspace = new Workspace(),
 ): void {
   const { codes, scales, cols, stride } = matrix;
-  const wide = new Float64Array(x.subarray(0, cols));
-  const sums = new Float64Array(BLOCK);
+  const wide = workspace.widened("x", x, 0, cols);
+  const sums = workspace.f64("sums", BLOCK);
   let row = from;
   for (; row + BLOCK <= to; row += BLOCK) {
     dotRows(sums, codes, row * stride, stride, wide, cols, e4m3Values);

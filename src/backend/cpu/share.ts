@@ -6,6 +6,7 @@
 import { type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import type { Fp8Matrix } from "./fp8.ts";
 import { type Job, runPart } from "./job.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** A matrix by where it lies in the process; threads share its addresses. */
 export interface MatrixAddress {
@@ -64,7 +65,7 @@ function resolved(job: Job<MatrixAddress>): Job {
  * Claims and computes parts until none is left, also after a part has failed: others wait for all.
  * @throws the first error of a part
  */
-export function takeParts(shared: Division, open: () => Job): void {
+export function takeParts(shared: Division, workspace: Workspace, open: () => Job): void {
   const { state, total, part } = shared;
   const errors: unknown[] = [];
   let job: Job | undefined;
@@ -74,7 +75,7 @@ export function takeParts(shared: Division, open: () => Job): void {
     const to = Math.min(from + part, total);
     try {
       job ??= open();
-      runPart(job, from, to);
+      runPart(job, from, to, workspace);
     } catch (error) {
       errors.push(error);
       Atomics.store(state, FAILED, 1);
@@ -86,8 +87,8 @@ export function takeParts(shared: Division, open: () => Job): void {
 }
 
 /** What a thread does with a message. */
-export function answer(shared: SharedJob): void {
-  takeParts(shared, () => resolved(shared.job));
+export function answer(shared: SharedJob, workspace: Workspace): void {
+  takeParts(shared, workspace, () => resolved(shared.job));
 }
 
 /** Waits for the parts that others have claimed. */

@@ -4,6 +4,7 @@ import { limits } from "../../limits.ts";
 import { workerUrl } from "../../worker-url.ts";
 import { extentOf, type Job, runPart } from "./job.ts";
 import { addressed, hasFailed, newState, takeParts, waitForOthers } from "./share.ts";
+import { Workspace } from "./workspace.ts";
 
 function startWorker(): Promise<Worker> {
   return new Promise((resolve, reject) => {
@@ -21,6 +22,8 @@ function startWorker(): Promise<Worker> {
 /** The calling thread and its helpers, which compute jobs together. */
 export class Threads {
   readonly #workers: readonly Worker[];
+  /** The calling thread's. */
+  readonly #workspace = new Workspace();
 
   private constructor(workers: readonly Worker[]) {
     this.#workers = workers;
@@ -39,14 +42,16 @@ export class Threads {
   /** Returns when the whole job is done; a small one stays on the calling thread. */
   run(job: Job): void {
     const { total, unit, work } = extentOf(job);
-    if (this.#workers.length === 0 || work < limits.cpuSharedWork) return runPart(job, 0, total);
+    if (this.#workers.length === 0 || work < limits.cpuSharedWork) {
+      return runPart(job, 0, total, this.#workspace);
+    }
     assert(job.out.buffer instanceof SharedArrayBuffer, "threads cannot write to this output");
     const part = Math.ceil(total / (limits.cpuPartsPerThread * this.count * unit)) * unit;
     const shared = { state: newState(), total, part };
     const message = { job: addressed(job), ...shared };
     for (const worker of this.#workers) worker.postMessage(message);
     try {
-      takeParts(shared, () => job);
+      takeParts(shared, this.#workspace, () => job);
     } finally {
       waitForOthers(shared);
     }

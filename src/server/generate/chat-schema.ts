@@ -49,7 +49,10 @@ const toolChoice = z.union([
 
 const responseFormat = z.discriminatedUnion("type", [
   z.object({ type: z.literal("text") }),
-  z.object({ type: z.literal("json_object") }),
+  z.object({
+    type: z.literal("json_object"),
+    schema: z.record(z.string(), z.unknown()).nullish().describe("As in json_schema"),
+  }),
   z.object({
     type: z.literal("json_schema"),
     json_schema: z.object({

@@ -105,6 +105,6 @@ function ownGrammar({ response_format: format, grammar }: ChatBody): GrammarSpec
   }
   if (grammar) return { kind: "ebnf", text: grammar };
   if (!hasFormat) return undefined;
-  if (format.type === "json_object") return { kind: "json" };
-  return { kind: "json-schema", schema: format.json_schema.schema };
+  const schema = format.type === "json_object" ? format.schema : format.json_schema.schema;
+  return schema ? { kind: "json-schema", schema } : { kind: "json" };
 }
