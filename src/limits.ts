@@ -157,7 +157,7 @@ export const limits = {
   resumeStreams: 512,
   /** Events of a request that may be on their way from the engine's thread, or lie there unread. */
   eventCredit: 64,
-  /** While requests wait for it, the engine's thread is taken to hang when nothing happens for this long. */
+  /** While requests wait for it, the engine's thread is taken to hang when it passes no layer for this long. */
   watchdogMilliseconds: 60_000,
   watchdogLookMilliseconds: 5_000,
   /** API keys of a server, their length, and names under which it is reached. */

@@ -5,7 +5,7 @@ import { basename, join, resolve } from "node:path";
 import type { Model } from "../../weights-manifest/reader.ts";
 import { MANIFEST_FILE } from "../../weights-manifest/schema.ts";
 import { assert } from "../assert.ts";
-import { hostEngine } from "../engine/host.ts";
+import { hostEngine, signOfLife } from "../engine/host.ts";
 import { errorToWire, type FromHost, type Port } from "../engine/wire.ts";
 import { grammarConstraint } from "../grammar/constraint.ts";
 import { openModelForRun, type Surroundings, tokenizerFiles } from "./open-engine.ts";
@@ -54,7 +54,7 @@ async function open(options: ThreadOptions): Promise<void> {
   const opened = await openModelForRun(
     run,
     surroundings(options),
-    undefined,
+    signOfLife(port, () => performance.now()),
     (source) => servedTokens(source, context),
   );
   const { engine, source, embedded } = opened;

@@ -5,6 +5,7 @@
 
 import { assert } from "../assert.ts";
 import { errorCode } from "../errors.ts";
+import { limits } from "../limits.ts";
 import type { EngineDoor } from "./door.ts";
 import type { EngineEvent } from "./events.ts";
 import type { EngineRequest, TokenConstraint } from "./request.ts";
@@ -42,6 +43,21 @@ export function hostEngine(door: HostedDoor, port: Port, options: HostOptions = 
   const { contextTokens, vocabulary, device } = door;
   const opened: Opened = { contextTokens, vocabulary, device };
   port.postMessage({ type: "opened", opened, stats: door.stats() } satisfies FromHost);
+}
+
+/**
+ * What to call for each layer that a step has passed: it tells the other side, now and then. A step of
+ * a large model that is read from disk takes minutes, one of its layers seconds.
+ * @param clock milliseconds, never going back
+ */
+export function signOfLife(port: Port, clock: () => number): () => void {
+  let said = -Infinity;
+  return () => {
+    const now = clock();
+    if (now - said < limits.watchdogLookMilliseconds) return;
+    said = now;
+    port.postMessage({ type: "alive" } satisfies FromHost);
+  };
 }
 
 /** A request that runs. */

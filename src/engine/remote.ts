@@ -20,7 +20,7 @@ import {
 export interface RemoteOptions {
   readonly opened: Opened;
   readonly stats: EngineStats;
-  /** A step was taken, or something happened to a request. */
+  /** A step was taken or gets on, or something happened to a request. */
   readonly onProgress?: () => void;
   /** The engine can run nothing any more. */
   readonly onBroken?: (error: Error) => void;
@@ -112,6 +112,7 @@ export class RemoteEngine implements EngineDoor {
 
   #receive(message: FromHost): void {
     if (this.#lost !== undefined) return;
+    if (message.type === "alive") return this.#options.onProgress?.();
     assert(message.type === "news", `an engine that runs says \`${message.type}\``);
     const { happenings, stats, broken } = message;
     const moved = happenings.length > 0 || stats.steps !== this.#stats.steps;

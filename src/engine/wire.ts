@@ -68,11 +68,16 @@ export interface Opened {
   readonly device: string;
 }
 
-/** From the engine's thread: notes while it opens, then `opened`, then news; or `failed` and no more. */
+/**
+ * From the engine's thread: notes while it opens, then `opened`, then news and signs of life; or
+ * `failed` and no more.
+ */
 export type FromHost =
   | { readonly type: "note"; readonly note: unknown }
   | { readonly type: "failed"; readonly error: WireError }
   | { readonly type: "opened"; readonly opened: Opened; readonly stats: EngineStats }
+  /** A step is under way, and gets on. */
+  | { readonly type: "alive" }
   | {
     readonly type: "news";
     readonly happenings: readonly Happening[];

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 import type { EngineEvent } from "../../src/engine/events.ts";
-import { hostEngine } from "../../src/engine/host.ts";
+import { hostEngine, signOfLife } from "../../src/engine/host.ts";
 import { type EngineThread, Supervisor } from "../../src/engine/supervisor.ts";
 import { errorToWire, type Port } from "../../src/engine/wire.ts";
 import { startWorkerThread } from "../../src/engine/worker-thread.ts";
@@ -240,6 +240,28 @@ describe("the watchdog", () => {
     }
     expect(await running).toBe("end");
     expect(bench.losses).toEqual([]);
+  });
+
+  test("lets a step be that passes a layer now and then, and no other", async () => {
+    const bench = new Bench();
+    let pass = () => {};
+    bench.onStart = (port) => {
+      pass = signOfLife(port, () => bench.now);
+      return false;
+    };
+    const supervisor = await bench.open();
+    (bench.doors[0] as FakeDoor).before = never;
+    const running = ask(supervisor);
+    await until(() => bench.doors[0]?.requests.length === 1);
+    for (let layer = 0; layer < 4; layer++) {
+      bench.pass(limits.watchdogMilliseconds - limits.watchdogLookMilliseconds);
+      pass();
+      await turn();
+    }
+    expect(bench.losses).toEqual([]);
+    bench.pass(limits.watchdogMilliseconds);
+    expect(bench.losses[0]).toMatchObject({ code: "engine_hung" });
+    expect(await running).toBe("engine_hung");
   });
 
   test("does not blame the engine for a reader that does not read", async () => {
