@@ -37,7 +37,9 @@ export interface EngineStats {
   /** Pages that no request holds but whose content can be found again. */
   readonly pagesCached: number;
   readonly steps: number;
+  /** Of the requests that have been given room, whether computed or found in the prefix cache. */
   readonly promptTokens: number;
+  /** Drawn, end tokens included. */
   readonly generatedTokens: number;
   readonly preemptions: number;
   /** Tokens that asked the prefix cache, and those that were found there. */

@@ -69,7 +69,6 @@ export class Engine implements EngineDoor {
   /** Why nothing can run any more. */
   #broken: unknown;
   #steps = 0;
-  #promptTokens = 0;
   #generatedTokens = 0;
   #evictedTokens = 0;
   #numericalErrors = 0;
@@ -140,7 +139,7 @@ export class Engine implements EngineDoor {
 
   stats(): EngineStats {
     const { pool } = this.#cache;
-    const { running, waiting, preemptions, prefix } = this.#scheduler;
+    const { running, waiting, preemptions, promptTokens, prefix } = this.#scheduler;
     return {
       running,
       waiting,
@@ -148,7 +147,7 @@ export class Engine implements EngineDoor {
       pagesUsed: pool.held,
       pagesCached: pool.cached,
       steps: this.#steps,
-      promptTokens: this.#promptTokens,
+      promptTokens,
       generatedTokens: this.#generatedTokens,
       preemptions,
       prefixQueries: prefix.queries,
@@ -248,8 +247,6 @@ export class Engine implements EngineDoor {
     const rows = step.reduce((sum, part) => sum + part.rows, 0);
     this.#pace.observe(decoding, rows - decoding, ms);
     this.#steps += 1;
-    this.#promptTokens += rows - decoding;
-    this.#generatedTokens += decoding;
   }
 
   /** Waits for the constraints whose jobs are about to be asked for a token. */
@@ -273,6 +270,7 @@ export class Engine implements EngineDoor {
     try {
       for (const [i, position] of positions.entries()) {
         const row = logits.subarray(i * this.vocabulary, (i + 1) * this.vocabulary);
+        if (job.wants === "last") this.#generatedTokens += 1;
         if (job.accept(row, position)) continue;
         sequence.publish();
         this.#scheduler.remove(job);

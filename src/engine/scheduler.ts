@@ -45,6 +45,7 @@ export class Scheduler {
   readonly #options: SchedulerOptions;
   #arrivals = 0;
   #preemptions = 0;
+  #promptTokens = 0;
   #prefixQueries = 0;
   #prefixHits = 0;
 
@@ -62,6 +63,11 @@ export class Scheduler {
 
   get preemptions(): number {
     return this.#preemptions;
+  }
+
+  /** Tokens that requests came with; one that comes back after preemption is not counted again. */
+  get promptTokens(): number {
+    return this.#promptTokens;
   }
 
   /** Tokens of requests that looked for their beginning in the prefix cache, and those found. */
@@ -190,6 +196,7 @@ export class Scheduler {
     this.#waiting.shift();
     const at = this.#running.findIndex((each) => each.arrival > entry.arrival);
     this.#running.splice(at < 0 ? this.#running.length : at, 0, entry);
+    if (!entry.preempted) this.#promptTokens += tokens;
     this.#prefixQueries += tokens;
     this.#prefixHits += cached;
     entry.job.admitted(cached);

@@ -263,3 +263,14 @@ test("takes what is exactly at the limit", async () => {
   const score = { kind: "score", tokens: Array(128).fill(1) } as const;
   expect((await collect(engine.submit(score))).end?.usage.promptTokens).toBe(128);
 });
+
+test("counts prompts whole, cached or not, and every token that was drawn", async () => {
+  const { engine } = await setUp();
+  const tokens = Array.from({ length: 3 * limits.pageTokens }, (_, i) => i % 50);
+  const request = generate({ tokens, maxTokens: 4, ignoreEos: true });
+  await collect(engine.submit(request));
+  const { end } = await collect(engine.submit(request));
+  expect(end?.usage.cachedTokens).toBeGreaterThan(0);
+  const { promptTokens, generatedTokens } = engine.stats();
+  expect([promptTokens, generatedTokens]).toEqual([2 * tokens.length, 8]);
+});
