@@ -18,12 +18,6 @@ override LANES: u32 = 64u;
 const ROWS = 16u;
 const SUMS = 2u * ROWS;
 
-// A software adapter reads words by gathers, which wait for memory one after the other. There, TOUCH
-// asks for every cache line of the rows first, so that many are on their way at once. What comes back
-// has no influence: p.zero is 0, which no compiler knows.
-override TOUCH: bool = false;
-const LINE = 16u; // words of a cache line
-
 struct Params {
   width: u32,
   words: u32,
@@ -35,7 +29,6 @@ struct Params {
   experts: u32,
   a_pair: u32,
   b_pair: u32,
-  zero: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -55,19 +48,6 @@ fn total(s: u32) -> f32 {
   return sum;
 }
 
-fn touch(
-  record: ptr<storage, array<u32>, read>,
-  first: u32,
-  words: u32,
-  lane: u32,
-) -> f32 {
-  var seen = 0u;
-  if (TOUCH) {
-    for (var i = lane * LINE; i < words; i += LANES * LINE) { seen ^= record[first + i]; }
-  }
-  return f32(seen & p.zero);
-}
-
 // partial[(slot ROWS + r) LANES + lane] = what this lane has of row first + r of h[pair]'s product
 fn multiply(
   record: ptr<storage, array<u32>, read>,
@@ -83,7 +63,6 @@ fn multiply(
   }
   let h_start = pair * p.h_stride;
   var sum: array<f32, ROWS>;
-  sum[0] = touch(record, start[0], min(ROWS, p.width - first) * p.stride, lane);
   for (var j = lane; j < p.words; j += LANES) {
     let v = h[h_start + j];
     for (var r = 0u; r < ROWS; r++) { sum[r] += dot(fp8_decode(record[start[r] + j]), v); }

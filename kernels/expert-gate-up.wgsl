@@ -17,12 +17,6 @@ override LANES: u32 = 64u;
 const ROWS = 8u;
 const SUMS = 2u * ROWS;
 
-// A software adapter reads words by gathers, which wait for memory one after the other. There, TOUCH
-// asks for every cache line of the rows first, so that many are on their way at once. What comes back
-// has no influence: p.zero is 0, which no compiler knows.
-override TOUCH: bool = false;
-const LINE = 16u; // words of a cache line
-
 struct Params {
   width: u32,
   words: u32,
@@ -32,7 +26,6 @@ struct Params {
   h_stride: u32,
   a_pair: u32,
   b_pair: u32,
-  zero: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -54,19 +47,6 @@ fn total(s: u32) -> f32 {
 
 fn silu(g: f32) -> f32 { return g / (1.0 + exp(-g)); }
 
-fn touch(
-  record: ptr<storage, array<u32>, read>,
-  first: u32,
-  words: u32,
-  lane: u32,
-) -> f32 {
-  var seen = 0u;
-  if (TOUCH) {
-    for (var i = lane * LINE; i < words; i += LANES * LINE) { seen ^= record[first + i]; }
-  }
-  return f32(seen & p.zero);
-}
-
 fn compute(record: ptr<storage, array<u32>, read>, first: u32, pair: u32, lane: u32) {
   // Rows past the end read the last row again; their sums are not stored.
   let up = p.width * p.stride;
@@ -75,8 +55,6 @@ fn compute(record: ptr<storage, array<u32>, read>, first: u32, pair: u32, lane: 
 
   let x_start = routes[pair].x * p.x_stride;
   var sum: array<f32, SUMS>;
-  let touched = min(ROWS, p.width - first) * p.stride;
-  sum[0] = touch(record, start[0], touched, lane) + touch(record, start[0] + up, touched, lane);
   for (var j = lane; j < p.words; j += LANES) {
     let v = x[x_start + j];
     for (var r = 0u; r < ROWS; r++) {

@@ -15,12 +15,6 @@ override LANES: u32 = 64u;
 const ROWS = 8u;
 const SUMS = 2u * ROWS;
 
-// A software adapter reads words by gathers, which wait for memory one after the other. There, TOUCH
-// asks for every cache line of the rows first, so that many are on their way at once. What comes back
-// has no influence: p.zero is 0, which no compiler knows.
-override TOUCH: bool = false;
-const LINE = 16u; // words of a cache line
-
 struct Params {
   rows: u32,
   words: u32,
@@ -32,7 +26,6 @@ struct Params {
   add: u32,
   x_first: u32,
   out_first: u32,
-  zero: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -53,14 +46,6 @@ fn total(s: u32) -> f32 {
 
 fn silu(g: f32) -> f32 { return g / (1.0 + exp(-g)); }
 
-fn touch(first: u32, words: u32, lane: u32) -> f32 {
-  var seen = 0u;
-  if (TOUCH) {
-    for (var i = lane * LINE; i < words; i += LANES * LINE) { seen ^= codes[first + i]; }
-  }
-  return f32(seen & p.zero);
-}
-
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -77,8 +62,6 @@ fn main(
 
   let x_start = p.x_first * p.x_stride;
   var sum: array<f32, SUMS>;
-  let touched = min(ROWS, p.rows - first) * p.stride;
-  sum[0] = touch(start[0], touched, lane) + touch(start[0] + up, touched, lane);
   for (var j = lane; j < p.words; j += LANES) {
     let v = x[x_start + j];
     for (var r = 0u; r < ROWS; r++) {

@@ -14,12 +14,6 @@ override LANES: u32 = 64u;
 const ROWS = 16u;
 const SUMS = ROWS;
 
-// A software adapter reads words by gathers, which wait for memory one after the other. There, TOUCH
-// asks for every cache line of the rows first, so that many are on their way at once. What comes back
-// has no influence: p.zero is 0, which no compiler knows.
-override TOUCH: bool = false;
-const LINE = 16u; // words of a cache line
-
 struct Params {
   rows: u32,
   words: u32,
@@ -31,7 +25,6 @@ struct Params {
   add: u32,
   x_first: u32,
   out_first: u32,
-  zero: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -50,14 +43,6 @@ fn total(s: u32) -> f32 {
   return sum;
 }
 
-fn touch(first: u32, words: u32, lane: u32) -> f32 {
-  var seen = 0u;
-  if (TOUCH) {
-    for (var i = lane * LINE; i < words; i += LANES * LINE) { seen ^= codes[first + i]; }
-  }
-  return f32(seen & p.zero);
-}
-
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -73,7 +58,6 @@ fn main(
 
   let x_start = p.x_first * p.x_stride;
   var sum: array<f32, ROWS>;
-  sum[0] = touch(start[0], min(ROWS, p.rows - first) * p.stride, lane);
   for (var j = lane; j < p.words; j += LANES) {
     let v = x[x_start + j];
     for (var r = 0u; r < ROWS; r++) { sum[r] += dot(fp8_decode(codes[start[r] + j]), v); }

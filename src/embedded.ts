@@ -12,8 +12,10 @@ import attentionPrefillSubgroup from "../kernels/attention-prefill.subgroup.wgsl
 };
 import embed from "../kernels/embed.wgsl" with { type: "text" };
 import expertDown from "../kernels/expert-down.wgsl" with { type: "text" };
+import expertDownBroadcast from "../kernels/expert-down.broadcast.wgsl" with { type: "text" };
 import expertDownMany from "../kernels/expert-down.many.wgsl" with { type: "text" };
 import expertGateUp from "../kernels/expert-gate-up.wgsl" with { type: "text" };
+import expertGateUpBroadcast from "../kernels/expert-gate-up.broadcast.wgsl" with { type: "text" };
 import expertGateUpMany from "../kernels/expert-gate-up.many.wgsl" with { type: "text" };
 import gateUpMatmulFp8 from "../kernels/gate-up-matmul-fp8.wgsl" with { type: "text" };
 import gateUpMatmulFp8Broadcast from "../kernels/gate-up-matmul-fp8.broadcast.wgsl" with {
@@ -22,14 +24,19 @@ import gateUpMatmulFp8Broadcast from "../kernels/gate-up-matmul-fp8.broadcast.wg
 import gateUpMatmulFp8Staged from "../kernels/gate-up-matmul-fp8.staged.wgsl" with { type: "text" };
 import gateUpMatmulFp8Tiled from "../kernels/gate-up-matmul-fp8.tiled.wgsl" with { type: "text" };
 import gateUpMatvecFp8 from "../kernels/gate-up-matvec-fp8.wgsl" with { type: "text" };
+import gateUpMatvecFp8Broadcast from "../kernels/gate-up-matvec-fp8.broadcast.wgsl" with {
+  type: "text",
+};
 import kvWrite from "../kernels/kv-write.wgsl" with { type: "text" };
 import libFp8 from "../kernels/lib/fp8.wgsl" with { type: "text" };
+import libFp8Rows from "../kernels/lib/fp8-rows.wgsl" with { type: "text" };
 import matmulFp8 from "../kernels/matmul-fp8.wgsl" with { type: "text" };
 import matmulFp8Broadcast from "../kernels/matmul-fp8.broadcast.wgsl" with { type: "text" };
 import matmulFp8Small from "../kernels/matmul-fp8.small.wgsl" with { type: "text" };
 import matmulFp8Staged from "../kernels/matmul-fp8.staged.wgsl" with { type: "text" };
 import matmulFp8Tiled from "../kernels/matmul-fp8.tiled.wgsl" with { type: "text" };
 import matvecFp8 from "../kernels/matvec-fp8.wgsl" with { type: "text" };
+import matvecFp8Broadcast from "../kernels/matvec-fp8.broadcast.wgsl" with { type: "text" };
 import readBandwidth from "../kernels/read-bandwidth.wgsl" with { type: "text" };
 import rmsNorm from "../kernels/rms-norm.wgsl" with { type: "text" };
 import rmsNormPair from "../kernels/rms-norm.pair.wgsl" with { type: "text" };
@@ -49,22 +56,27 @@ export const kernels: Readonly<Record<string, string>> = {
   "attention-prefill.subgroup": attentionPrefillSubgroup,
   embed,
   "expert-down": expertDown,
+  "expert-down.broadcast": expertDownBroadcast,
   "expert-down.many": expertDownMany,
   "expert-gate-up": expertGateUp,
+  "expert-gate-up.broadcast": expertGateUpBroadcast,
   "expert-gate-up.many": expertGateUpMany,
   "gate-up-matmul-fp8": gateUpMatmulFp8,
   "gate-up-matmul-fp8.broadcast": gateUpMatmulFp8Broadcast,
   "gate-up-matmul-fp8.staged": gateUpMatmulFp8Staged,
   "gate-up-matmul-fp8.tiled": gateUpMatmulFp8Tiled,
   "gate-up-matvec-fp8": gateUpMatvecFp8,
+  "gate-up-matvec-fp8.broadcast": gateUpMatvecFp8Broadcast,
   "kv-write": kvWrite,
   "lib/fp8": libFp8,
+  "lib/fp8-rows": libFp8Rows,
   "matmul-fp8": matmulFp8,
   "matmul-fp8.broadcast": matmulFp8Broadcast,
   "matmul-fp8.small": matmulFp8Small,
   "matmul-fp8.staged": matmulFp8Staged,
   "matmul-fp8.tiled": matmulFp8Tiled,
   "matvec-fp8": matvecFp8,
+  "matvec-fp8.broadcast": matvecFp8Broadcast,
   "read-bandwidth": readBandwidth,
   "rms-norm": rmsNorm,
   "rms-norm.pair": rmsNormPair,

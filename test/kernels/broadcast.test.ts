@@ -3,7 +3,11 @@
 import { expect, test } from "bun:test";
 import { gateUpMatmulFp8 as cpuGateUp } from "../../src/backend/cpu/gate-up-matmul-fp8.ts";
 import { matmulFp8 as cpuMatmul } from "../../src/backend/cpu/matmul-fp8.ts";
-import { BROADCAST_TOKENS, isBroadcast, recordProduct } from "../../src/backend/gpu/fp8-product.ts";
+import {
+  BROADCAST_LANES,
+  broadcastsMany,
+  recordProduct,
+} from "../../src/backend/gpu/fp8-product.ts";
 import { BROADCAST_GATE_UP } from "../../src/backend/gpu/gate-up-matmul-fp8.ts";
 import { BROADCAST_MATMUL } from "../../src/backend/gpu/matmul-fp8.ts";
 import { gateUpDifference, mildMatrix } from "./gate-up-fixtures.ts";
@@ -22,15 +26,15 @@ import {
 const shapes = [[1, 1, 2], [7, 17, 3], [70, 704, 8], [150, 276, 9], [33, 64, 33]] as const;
 
 for (const { name, gpu } of devices) {
-  test(`${name}: chosen for subgroups of ${BROADCAST_TOKENS} without uniform loads`, () => {
+  test(`${name}: chosen for subgroups of ${BROADCAST_LANES} without uniform loads`, () => {
     const { software, uniformLoads } = gpu.info;
-    const able = software && gpu.subgroupSize === BROADCAST_TOKENS;
-    expect(isBroadcast(gpu)).toBe(able && !uniformLoads);
+    const able = software && gpu.subgroupSize === BROADCAST_LANES;
+    expect(broadcastsMany(gpu)).toBe(able && !uniformLoads);
     const faster = { ...gpu.info, uniformLoads: true };
-    expect(isBroadcast(Object.create(gpu, { info: { value: faster } }))).toBeFalse();
+    expect(broadcastsMany(Object.create(gpu, { info: { value: faster } }))).toBeFalse();
   });
 
-  if (gpu.subgroupSize !== BROADCAST_TOKENS) continue;
+  if (gpu.subgroupSize !== BROADCAST_LANES) continue;
   for (const [rows, cols, tokens] of shapes) {
     for (const add of [false, true]) {
       test(`matmul-fp8.broadcast ${rows} x ${cols}, ${tokens} tokens${add ? ", added" : ""}`, async () => {

@@ -1,6 +1,6 @@
 import type { Gpu } from "./context.ts";
 import { type ExpertStep, isMany } from "./expert-gate-up.ts";
-import { folded, lanes, type TokenRows, touches } from "./fp8-product.ts";
+import { broadcasts, folded, lanes, type TokenRows } from "./fp8-product.ts";
 
 /** out[row of pair i] += weight of pair i * (down h[i]) for the step's pairs. */
 export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
@@ -26,7 +26,9 @@ export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
   const [columns, folds] = folded(Math.ceil(layout.hidden / 16));
   const params = gpu.params([...values, b === null ? 1 : 2, a.first, (b ?? a).first, 0]);
   gpu.dispatch(
-    gpu.pipeline("expert-down", { LANES: lanes(gpu), TOUCH: touches(gpu) }),
+    broadcasts(gpu)
+      ? gpu.pipeline("expert-down.broadcast")
+      : gpu.pipeline("expert-down", { LANES: lanes(gpu) }),
     [params, a.record, (b ?? a).record, routes, h.data, out.data],
     [columns, folds],
   );

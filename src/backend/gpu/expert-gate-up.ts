@@ -1,6 +1,6 @@
 import { assert } from "../../assert.ts";
 import type { Binding, Gpu } from "./context.ts";
-import { folded, lanes, type TokenRows, touches } from "./fp8-product.ts";
+import { broadcasts, folded, lanes, type TokenRows } from "./fp8-product.ts";
 
 /** Where the parts of every expert's record begin, in u32 words, and its shape. */
 export interface ExpertLayout {
@@ -73,7 +73,9 @@ export function expertGateUp(gpu: Gpu, step: ExpertStep, x: TokenRows): void {
   const [columns, folds] = folded(Math.ceil(layout.width / 8));
   const params = gpu.params([...values, (b ?? a).first, 0]);
   gpu.dispatch(
-    gpu.pipeline("expert-gate-up", { LANES: lanes(gpu), TOUCH: touches(gpu) }),
+    broadcasts(gpu)
+      ? gpu.pipeline("expert-gate-up.broadcast")
+      : gpu.pipeline("expert-gate-up", { LANES: lanes(gpu) }),
     [params, a.record, (b ?? a).record, routes, x.data, h.data],
     [columns, folds, b === null ? 1 : 2],
   );

@@ -53,21 +53,25 @@ export interface ProductKernel {
 /** Weights from which a product of several tokens is worth a kernel that takes longer to compile. */
 const STAGED_WEIGHTS = 2 ** 18;
 
-/** Tokens of a workgroup of the .broadcast kernels: the lanes of its only subgroup. */
-export const BROADCAST_TOKENS = 8;
+/** Lanes of a workgroup of the .broadcast kernels, its only subgroup; tokens of one, where there are several. */
+export const BROADCAST_LANES = 8;
 
 /** Whether x passes through workgroup memory, and lanes are rows: the .staged kernels. */
 export function isStaged(gpu: Gpu, { matrix }: Product): boolean {
   return isSoftware(gpu) && gpu.info.uniformLoads && matrix.rows * matrix.cols >= STAGED_WEIGHTS;
 }
 
+/** Whether lanes share x by broadcasts: the .broadcast kernels of one token. */
+export function broadcasts(gpu: Gpu): boolean {
+  return gpu.info.software && gpu.subgroupSize === BROADCAST_LANES;
+}
+
 /**
- * Whether lanes share x by broadcasts: the .broadcast kernels, for software adapters that load lane
- * by lane even what is the same for all lanes.
+ * The .broadcast kernels of several tokens: only for adapters that load lane by lane even what is the
+ * same for all lanes.
  */
-export function isBroadcast(gpu: Gpu): boolean {
-  const { software, uniformLoads } = gpu.info;
-  return software && !uniformLoads && gpu.subgroupSize === BROADCAST_TOKENS;
+export function broadcastsMany(gpu: Gpu): boolean {
+  return broadcasts(gpu) && !gpu.info.uniformLoads;
 }
 
 /** Records one dispatch for each part of the matrix. */
@@ -107,11 +111,6 @@ export function folded(groups: number): [number, number] {
 /** Invocations that share a row: a vector register of a software adapter, a wave or two of a GPU. */
 export function lanes(gpu: Gpu): number {
   return isSoftware(gpu) ? gpu.subgroupSize : 64;
-}
-
-/** Whether a matvec asks for its cache lines first: where words are gathered from the CPU's memory. */
-export function touches(gpu: Gpu): 0 | 1 {
-  return isSoftware(gpu) ? 1 : 0;
 }
 
 /** A software adapter's subgroup is a vector register: what is fast there is not on a real GPU. */

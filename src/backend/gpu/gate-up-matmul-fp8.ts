@@ -1,8 +1,8 @@
 import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
 import {
-  BROADCAST_TOKENS,
-  isBroadcast,
+  BROADCAST_LANES,
+  broadcastsMany,
   isSoftware,
   isStaged,
   lanes,
@@ -24,7 +24,7 @@ export const BROADCAST_GATE_UP: ProductKernel = {
   kernel: "gate-up-matmul-fp8.broadcast",
   constants: {},
   outputsPerGroup: 32,
-  tokensPerGroup: BROADCAST_TOKENS,
+  tokensPerGroup: BROADCAST_LANES,
 };
 
 /** out[outFirst + t] = silu(gate x[xFirst + t]) * (up x[xFirst + t]), for a stacked matrix. */
@@ -36,7 +36,7 @@ export function gateUpMatmulFp8(gpu: Gpu, product: Product): void {
 
 function choice(gpu: Gpu, product: Product): ProductKernel {
   if (isStaged(gpu, product)) return STAGED_GATE_UP;
-  return isBroadcast(gpu) ? BROADCAST_GATE_UP : unstaged(gpu, product);
+  return broadcastsMany(gpu) ? BROADCAST_GATE_UP : unstaged(gpu, product);
 }
 
 function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {

@@ -1,8 +1,8 @@
 import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
 import {
-  BROADCAST_TOKENS,
-  isBroadcast,
+  BROADCAST_LANES,
+  broadcastsMany,
   isSoftware,
   isStaged,
   lanes,
@@ -26,7 +26,7 @@ export const BROADCAST_MATMUL: ProductKernel = {
   kernel: "matmul-fp8.broadcast",
   constants: {},
   outputsPerGroup: 64,
-  tokensPerGroup: BROADCAST_TOKENS,
+  tokensPerGroup: BROADCAST_LANES,
 };
 
 /** out[outFirst + t] = matrix x[xFirst + t], or += when `add`. */
@@ -38,7 +38,7 @@ export function matmulFp8(gpu: Gpu, product: Product): void {
 
 function choice(gpu: Gpu, product: Product): ProductKernel {
   if (isStaged(gpu, product)) return STAGED_MATMUL;
-  return isBroadcast(gpu) ? BROADCAST_MATMUL : unstaged(gpu, product);
+  return broadcastsMany(gpu) ? BROADCAST_MATMUL : unstaged(gpu, product);
 }
 
 function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {

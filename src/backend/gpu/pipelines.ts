@@ -13,7 +13,8 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-const USE_FP8 = "// use: fp8\n";
+/** The first line of a kernel that uses files of kernels/lib. */
+const USES = /^\/\/ use: ([\w -]+)\n/;
 
 export class Pipelines {
   readonly #device: GPUDevice;
@@ -68,17 +69,22 @@ export class Pipelines {
 }
 
 /**
- * WGSL text of a kernel, with kernels/lib/fp8.wgsl where it asks for it: after its `enable` lines,
+ * WGSL text of a kernel, with the files of kernels/lib that it asks for: after its `enable` lines,
  * because WGSL wants those first.
  */
 export function kernelSource(kernel: string): string {
   const text = kernels[kernel];
   if (text === undefined) throw new Error(`there is no kernels/${kernel}.wgsl`);
-  const library = kernels["lib/fp8"];
-  if (!text.startsWith(USE_FP8) || library === undefined) return text;
-  const body = text.slice(USE_FP8.length);
+  const uses = USES.exec(text);
+  if (uses === null) return text;
+  const libraries = uses[1]!.split(" ").map((name) => {
+    const library = kernels[`lib/${name}`];
+    if (library === undefined) throw new Error(`there is no kernels/lib/${name}.wgsl`);
+    return library;
+  });
+  const body = text.slice(uses[0].length);
   const enables = /^(?:enable [^;]*;\s*)*/.exec(body)?.[0] ?? "";
-  return enables + library + body.slice(enables.length);
+  return enables + libraries.join("\n") + body.slice(enables.length);
 }
 
 function kernelError(kernel: string, cause: unknown): ArcticError {

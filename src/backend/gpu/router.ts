@@ -6,8 +6,9 @@ import { isSmall } from "./product-small.ts";
 /** Rows of a batch that share one reading of the router. */
 const TILE_ROWS = 4;
 
-/** Experts that router.small takes at most. */
+/** Experts that router.small takes at most, and weights from which the other kernels are quicker. */
 const SMALL_EXPERTS = 256;
+const SMALL_ROUTER = 2 ** 16;
 
 /**
  * Which experts a row takes: softmax over all in f32, the k largest (ties: the lower id), divided by
@@ -41,7 +42,7 @@ export class Router {
    */
   record(x: Binding, router: Binding, rows: number): Binding {
     assert(rows >= 1 && rows <= this.#maxRows, `${rows} rows, ${this.#maxRows} at most`);
-    if (isSmall(this.#gpu, this.#hidden * this.#experts, rows) && this.#experts <= SMALL_EXPERTS) {
+    if (this.#isSmall(rows)) {
       const params = this.#gpu.params([rows, this.#k, this.#hidden, this.#experts]);
       this.#gpu.dispatch(
         this.#gpu.pipeline("router.small"),
@@ -75,6 +76,12 @@ export class Router {
       [rows],
     );
     return { ...this.#routing, size: rows * this.#k * 8 };
+  }
+
+  #isSmall(rows: number): boolean {
+    const weights = this.#hidden * this.#experts;
+    return isSmall(this.#gpu, weights, rows) && weights <= SMALL_ROUTER &&
+      this.#experts <= SMALL_EXPERTS;
   }
 
   /**
