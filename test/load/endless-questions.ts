@@ -28,28 +28,20 @@ export function generatedCase(seed: string, split: Split, count: number): Case {
 
 /** A constraint that leaves the answers to the model and forces a question after each. */
 export class AskedQuestions implements TokenConstraint {
-  /** The SQL for each question that was asked, to be taken away by whoever reads the answers. */
-  readonly references: string[] = [];
   forcedTokens = 0;
   readonly #tokenizer: Tokenizer;
-  readonly #turns: ReturnType<typeof demoTurns>;
+  readonly #ask: () => string;
   /** What lies between two messages. */
   readonly #between: number;
   /** Tokens that are yet to be forced, the last of them first. */
   readonly #forced: number[] = [];
 
-  constructor(tokenizer: Tokenizer, seed: string) {
+  /** @param ask the next question */
+  constructor(tokenizer: Tokenizer, ask: () => string) {
     this.#tokenizer = tokenizer;
-    this.#turns = demoTurns(seed);
+    this.#ask = ask;
     const example = tokenizer.encodeChat([{ role: "user", content: "x" }]);
     this.#between = example[example.indexOf(tokenizer.eosToken ?? -1) + 1] as number;
-  }
-
-  /** The next question; its SQL joins `references`. */
-  next(): string {
-    const { question, sql } = this.#turns.next().value;
-    this.references.push(sql);
-    return question;
   }
 
   admits(token: number): boolean {
@@ -61,7 +53,7 @@ export class AskedQuestions implements TokenConstraint {
       this.#forced.pop();
       this.forcedTokens += 1;
     } else if (token === this.#tokenizer.eosToken) {
-      const turn = this.#tokenizer.encodeChat([{ role: "user", content: this.next() }]);
+      const turn = this.#tokenizer.encodeChat([{ role: "user", content: this.#ask() }]);
       this.#forced.push(...[this.#between, ...turn].reverse());
     }
   }

@@ -16,6 +16,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { defined } from "../../src/assert.ts";
 import { openCpuBackend } from "../../src/backend/cpu/index.ts";
 import { GpuBackend, openGpu } from "../../src/backend/gpu/index.ts";
 import { embeddedModelFolder } from "../../src/embedded-model.ts";
@@ -23,12 +24,11 @@ import { tokenizerFiles } from "../../src/cli/open-engine.ts";
 import { backendOptions, Engine } from "../../src/engine/engine.ts";
 import type { EngineEvent } from "../../src/engine/events.ts";
 import type { Penalties } from "../../src/engine/request.ts";
-import { demoSchema } from "../../src/sql/demo-schema.ts";
 import { sqlMessages } from "../../src/sql/prompt.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { openModel } from "../../weights-manifest/reader.ts";
-import { Conversation } from "./endless-conversation.ts";
 import { countBuffers, type DeviceMemory } from "./endless-device.ts";
+import { type Count, Partner } from "./endless-partner.ts";
 import { AskedQuestions } from "./endless-questions.ts";
 import { type Bucket, drawing, report, type Run } from "./endless-report.ts";
 
@@ -76,9 +76,13 @@ async function open() {
 
 type Opened = Awaited<ReturnType<typeof open>>;
 
-async function generate({ engine, backend, tokenizer, device }: Opened): Promise<Run> {
-  const asked = values.asked ? new AskedQuestions(tokenizer, `endless:${values.seed}`) : undefined;
-  const [system, user] = sqlMessages(asked?.next() ?? "How many orders did each customer place?");
+async function generate(
+  { engine, backend, tokenizer, device }: Opened,
+  partner: Partner,
+): Promise<Run> {
+  const asked = values.asked ? new AskedQuestions(tokenizer, () => partner.ask()) : undefined;
+  const first = asked ? partner.ask() : "How many orders did each customer place?";
+  const [system, user] = sqlMessages(first);
   const prompt = tokenizer.encodeChat([system!, user!]);
   // The whole system message and the line break after it.
   const sinks = prompt.indexOf(tokenizer.eosToken ?? -1) + 2;
@@ -101,12 +105,13 @@ async function generate({ engine, backend, tokenizer, device }: Opened): Promise
     ...(asked && { constraint: asked }),
   });
   const filledAt = sinks + window + 1 - prompt.length;
-  const recorder = new Recorder({ filledAt, tokens, engine, device, asked });
+  const recorder = new Recorder({ filledAt, tokens, engine, device, partner });
   let end: Extract<EngineEvent, { type: "end" }> | undefined;
   for await (const event of events) {
     if (event.type === "token") recorder.token(event.text);
     else if (event.type === "end") end = event;
   }
+  const { warmUp, buckets, recent } = await recorder.finished();
   return {
     device: engine.device,
     backend: backend.kind,
@@ -123,9 +128,9 @@ async function generate({ engine, backend, tokenizer, device }: Opened): Promise
     evictedTokens: engine.stats().evictedTokens,
     memory: backend.memory(),
     pagesTotal: engine.stats().pagesTotal,
-    warmUp: recorder.warmUp,
-    buckets: recorder.buckets,
-    lastMessages: recorder.conversation.recent,
+    warmUp,
+    buckets,
+    lastMessages: recent,
   };
 }
 
@@ -143,15 +148,20 @@ interface RecorderOptions {
   readonly tokens: number;
   readonly engine: Engine;
   readonly device: DeviceMemory | undefined;
-  readonly asked: AskedQuestions | undefined;
+  readonly partner: Partner;
+}
+
+/** A part of the run, and what its text will turn out to be. */
+interface Part {
+  readonly bucket: Omit<Bucket, "turns">;
+  readonly count: Promise<Count>;
 }
 
 /** Takes the time of every token, and a look at everything else after each part of the run. */
 class Recorder {
-  readonly conversation: Conversation;
-  readonly buckets: Bucket[] = [];
-  /** What was counted before the window was full. */
-  warmUp: Bucket | undefined;
+  /** The first is what came before the window was full. */
+  readonly #parts: Part[] = [];
+  readonly #partner: Partner;
   readonly #engine: Engine;
   readonly #device: DeviceMemory | undefined;
   readonly #filledAt: number;
@@ -163,8 +173,8 @@ class Recorder {
   #last = performance.now();
   #cpu = process.cpuUsage();
 
-  constructor({ filledAt, tokens, engine, device, asked }: RecorderOptions) {
-    this.conversation = new Conversation(demoSchema, asked?.references);
+  constructor({ filledAt, tokens, engine, device, partner }: RecorderOptions) {
+    this.#partner = partner;
     this.#engine = engine;
     this.#device = device;
     this.#filledAt = filledAt;
@@ -173,20 +183,29 @@ class Recorder {
   }
 
   token(text: string): void {
-    this.conversation.push(text);
+    this.#partner.hear(text);
     const now = performance.now();
     this.#ms[this.#inPart++] = now - this.#last;
     this.#last = now;
     this.#seen++;
     if (this.#inPart % LOOK === 1) this.#resident.push(process.memoryUsage.rss());
-    if (this.#seen === this.#filledAt) this.warmUp = this.#close();
-    else if (this.#seen > this.#filledAt && this.#inPart === this.#each) {
-      this.buckets.push(this.#close());
-      if (this.buckets.length % 10 === 0) console.error(`${this.buckets.length} %`);
-    }
+    const isFull = this.#seen > this.#filledAt && this.#inPart === this.#each;
+    if (this.#seen !== this.#filledAt && !isFull) return;
+    this.#close();
+    const percent = this.#parts.length - 1;
+    if (percent > 0 && percent % 10 === 0) console.error(`${percent} %`);
   }
 
-  #close(): Bucket {
+  async finished() {
+    const counts = await Promise.all(this.#parts.map(({ count }) => count));
+    const buckets = this.#parts.map(({ bucket }, i): Bucket => {
+      return { ...bucket, turns: defined(counts[i], "a part's count").turns };
+    });
+    const [warmUp, ...parts] = buckets;
+    return { warmUp, buckets: parts, recent: counts.at(-1)?.recent ?? [] };
+  }
+
+  #close(): void {
     const ms = this.#ms.subarray(0, this.#inPart);
     const mean = ms.reduce((sum, each) => sum + each, 0) / ms.length;
     ms.sort();
@@ -205,18 +224,19 @@ class Recorder {
       pagesUsed,
       evictedTokens,
       ...(this.#device && { deviceBuffers: this.#device.buffers, deviceBytes: this.#device.bytes }),
-      turns: this.conversation.take(),
     };
+    this.#parts.push({ bucket, count: this.#partner.count() });
     this.#inPart = 0;
     this.#resident.length = 0;
     this.#cpu = process.cpuUsage();
-    return bucket;
   }
 }
 
 async function measured(): Promise<Run> {
   const opened = await open();
-  const run = await generate(opened);
+  const partner = await Partner.open(`endless:${values.seed}`);
+  const run = await generate(opened, partner);
+  partner.close();
   opened.close();
   return run;
 }

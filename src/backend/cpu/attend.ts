@@ -59,14 +59,15 @@ export function attendHead(
   workspace: Workspace,
 ): void {
   const scores = workspace.f64("scores", 4 * Math.ceil(n / 4));
-  scoreSlots(scores, query, seen.rotated, n);
-  softmax(scores, n);
-  mixValues(out, scores, seen.rows, n, values, kvHead, kvHeads, workspace);
+  scoreSlots(scores, 0, query, seen.rotated, n);
+  softmax(scores, 0, n);
+  mixValues(out, scores, 0, seen.rows, n, values, kvHead, kvHeads, workspace);
 }
 
-/** scores [n up to a multiple of 4] = query k^T / sqrt(headDim) of the first n `rotated` keys */
+/** scores [n up to a multiple of 4] from `at` on = query k^T / sqrt(headDim) of the first n `rotated` keys */
 export function scoreSlots(
   scores: Float64Array,
+  at: number,
   query: Float64Array,
   rotated: Float64Array,
   n: number,
@@ -86,29 +87,31 @@ export function scoreSlots(
       c += q * rotated[(k2 + i) | 0]!;
       d += q * rotated[(k3 + i) | 0]!;
     }
-    scores[j] = a * factor, scores[j + 1] = b * factor;
-    scores[j + 2] = c * factor, scores[j + 3] = d * factor;
+    scores[at + j] = a * factor, scores[at + j + 1] = b * factor;
+    scores[at + j + 2] = c * factor, scores[at + j + 3] = d * factor;
   }
 }
 
-/** The first n scores become probabilities, those after them 0. */
-export function softmax(scores: Float64Array, n: number): void {
+/** n scores from `at` on become probabilities, those that fill up a multiple of 4 become 0. */
+export function softmax(scores: Float64Array, at: number, n: number): void {
+  const end = at + n;
   let max = -Infinity;
-  for (let j = 0; j < n; j++) max = Math.max(max, scores[j]!);
+  for (let j = at; j < end; j++) max = Math.max(max, scores[j]!);
   let sum = 0;
-  for (let j = 0; j < n; j++) {
+  for (let j = at; j < end; j++) {
     const e = Math.exp(scores[j]! - max);
     scores[j] = e;
     sum += e;
   }
-  for (let j = 0; j < n; j++) scores[j] = scores[j]! / sum;
-  scores.fill(0, n, 4 * Math.ceil(n / 4));
+  for (let j = at; j < end; j++) scores[j] = scores[j]! / sum;
+  scores.fill(0, end, at + 4 * Math.ceil(n / 4));
 }
 
-/** out [headDim] = sum over the slots of probability * value */
+/** out [headDim] = sum over n slots of probability * value; the probabilities begin at `at` */
 export function mixValues(
   out: Float32Array,
   probabilities: Float64Array,
+  at: number,
   rows: Uint32Array,
   n: number,
   values: Float32Array,
@@ -121,8 +124,8 @@ export function mixValues(
   const start = (slot: number) => (rows[Math.min(slot, n - 1)]! * kvHeads + kvHead) * headDim;
   for (let j = 0; j < n; j += 4) {
     const v0 = start(j), v1 = start(j + 1), v2 = start(j + 2), v3 = start(j + 3);
-    const p0 = probabilities[j]!, p1 = probabilities[j + 1]!;
-    const p2 = probabilities[j + 2]!, p3 = probabilities[j + 3]!;
+    const p0 = probabilities[at + j]!, p1 = probabilities[at + j + 1]!;
+    const p2 = probabilities[at + j + 2]!, p3 = probabilities[at + j + 3]!;
     for (let i = 0; i < headDim; i++) {
       mixed[i] = mixed[i]! + (p0 * values[v0 + i]! + p1 * values[v1 + i]!) +
         (p2 * values[v2 + i]! + p3 * values[v3 + i]!);

@@ -38,19 +38,21 @@ export function attentionDecode(
   const scores = workspace.f64("scores", group * padded);
   for (let g = from; g < to; g++) {
     const queries = workspace.widened("queries", qkv, g * group * headDim, group * headDim);
+    const ofHead = Array.from(
+      { length: group },
+      (_, h) => queries.subarray(h * headDim, (h + 1) * headDim),
+    );
     for (let slot = 0; slot < n; slot += SLOTS) {
       const end = Math.min(slot + SLOTS, n);
       rotateKeys(seen, slot, end, kv.keys, g, kvHeads, table, slot);
-      for (let h = 0; h < group; h++) {
-        const query = queries.subarray(h * headDim, (h + 1) * headDim);
-        scoreSlots(scores.subarray(h * padded + slot), query, seen.rotated, end - slot);
+      for (const [h, query] of ofHead.entries()) {
+        scoreSlots(scores, h * padded + slot, query, seen.rotated, end - slot);
       }
     }
     for (let h = 0; h < group; h++) {
-      const own = scores.subarray(h * padded, (h + 1) * padded);
-      softmax(own, n);
-      const head = (g * group + h) * headDim;
-      mixValues(out.subarray(head, head + headDim), own, rows, n, kv.values, g, kvHeads, workspace);
+      softmax(scores, h * padded, n);
+      const head = out.subarray((g * group + h) * headDim, (g * group + h + 1) * headDim);
+      mixValues(head, scores, h * padded, rows, n, kv.values, g, kvHeads, workspace);
     }
   }
 }
