@@ -172,6 +172,8 @@ export const limits = {
   /** Longer texts are encoded in a thread, where so many may wait. */
   inlineTextBytes: 16 * KiB,
   textsWaiting: 64,
+  /** Tokens of a text that are told one by one, each with its own text. */
+  tokenPieces: 65_536,
   /** Seconds a connection may be silent: Bun's timer ticks every 4 s, and under 8 it cuts too early. */
   idleSeconds: 10,
   /** Seconds after the end of a drain in which streams may still say why they end. */

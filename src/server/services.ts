@@ -30,6 +30,8 @@ export interface TextService {
   decode(ids: readonly number[]): Promise<string>;
   /** Bytes that a token adds to running text; none for special tokens. It needs no `this`. */
   readonly tokenBytes: (id: number) => Uint8Array;
+  /** How the vocabulary spells a special token; empty for all others. It needs no `this`. */
+  readonly specialText: (id: number) => string;
 }
 
 export interface Services {

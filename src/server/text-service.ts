@@ -76,6 +76,9 @@ export class TokenizerText implements TextService {
   /** Bound: routes hand it on by itself. */
   readonly tokenBytes = (id: number): Uint8Array => this.tokenizer.tokenBytes(id);
 
+  readonly specialText = (id: number): string =>
+    this.tokenizer.isSpecial(id) ? this.tokenizer.tokenText(id) : "";
+
   /** Ends the thread; what waits for it fails. */
   close(): void {
     this.#fail("the server is ending");

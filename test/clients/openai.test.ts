@@ -237,6 +237,28 @@ describe("completions", () => {
   });
 });
 
+test("a base URL without the version, as llama-server's clients have it", async () => {
+  const bare = new OpenAI({ baseURL: server.url, apiKey: "the-key", maxRetries: 0 });
+  const answer = await bare.chat.completions.create(chat);
+  expect(answer.choices[0]?.message.content).toBe(said);
+  expect((await bare.models.list()).data.map(({ id }) => id)).toEqual([MODEL]);
+  expect(await failure(connect().get("/nothing"))).toBeInstanceOf(OpenAI.NotFoundError);
+});
+
+test.each([
+  { response_format: { type: "json_object", schema: { const: "fortytwo" } } },
+  { json_schema: { const: "fortytwo" } },
+])("%j, as llama-server's clients write it, holds the output", async (fields) => {
+  const body = { ...chat, ...fields } as unknown as typeof chat;
+  const answer = await client.chat.completions.create(body);
+  expect(answer.choices[0]?.message.content).toBe('"fortytwo"');
+  const text = await client.completions.create({
+    ...{ model: MODEL, prompt: "Say it:" },
+    ...{ json_schema: { const: "fortytwo" } },
+  });
+  expect(text.choices[0]?.text).toBe('"fortytwo"');
+});
+
 test("models, listed and by name", async () => {
   const { data } = await client.models.list();
   expect(data.map(({ id }) => id)).toEqual([MODEL]);

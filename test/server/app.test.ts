@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ArcticError } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { createWaitingApp } from "../../src/server/app.ts";
+import { hashKey } from "../../src/server/auth.ts";
 import { createLog } from "../../src/server/log.ts";
 import { serverSettings } from "../../src/server/settings.ts";
 import { errorOf, fakeApp } from "./fake-app.ts";
@@ -103,6 +104,26 @@ describe("tokens", () => {
     expect(await tokens({ content: "a", add_special_tokens: false })).toEqual([97]);
   });
 
+  test("with their pieces, which are bytes where they are no text", async () => {
+    const pieces = async (content: string) => {
+      const answer = await post("/tokenize", { content, with_pieces: true });
+      return (await answer.json() as { tokens: unknown }).tokens;
+    };
+    expect(await pieces("aé\ufeffb")).toEqual([
+      { id: BOS, piece: "<s>" },
+      { id: 97, piece: "a" },
+      ...[0xc3, 0xa9, 0xef, 0xbb, 0xbf].map((id) => ({ id, piece: [id] })),
+      { id: 98, piece: "b" },
+    ]);
+    expect((await pieces("a".repeat(limits.tokenPieces - 1)) as unknown[]).length)
+      .toBe(limits.tokenPieces);
+    const content = "a".repeat(limits.tokenPieces);
+    const tooMany = await post("/tokenize", { content, with_pieces: true });
+    expect(tooMany.status).toBe(400);
+    expect((await errorOf(tooMany)).param).toBe("with_pieces");
+    expect((await post("/tokenize", { content })).status).toBe(200);
+  });
+
   test("of a conversation are those of its text", async () => {
     const messages = [{ role: "user", content: [{ type: "text", text: "h" }] }];
     const prompt = "[user]h\n[assistant]";
@@ -179,13 +200,42 @@ describe("tokens", () => {
 
 test("unknown fields are let be", async () => {
   const { post } = fakeApp();
-  expect((await post("/tokenize", { content: "a", with_pieces: true, x: {} })).status).toBe(200);
+  expect((await post("/tokenize", { content: "a", parse_special: true, x: {} })).status).toBe(200);
 });
 
 test("embeddings are not there, and that is said", async () => {
   const answer = await fakeApp().post("/v1/embeddings", { input: "a", model: "m" });
   expect(answer.status).toBe(404);
   expect((await errorOf(answer)).message).toContain("embeddings");
+});
+
+describe("without the version, as clients of llama-server ask,", () => {
+  test("the routes of the OpenAI API are the same", async () => {
+    const { ask, post } = fakeApp();
+    expect(await (await ask("/models")).json()).toEqual(await (await ask("/v1/models")).json());
+    expect((await ask("/models/arctic%2Ftest")).status).toBe(200);
+    const chat = { messages: [{ role: "user", content: "Hi" }], max_tokens: 1 };
+    const answer = await (await post("/chat/completions", chat)).json();
+    expect(answer).toMatchObject({ object: "chat.completion" });
+    const text = await (await post("/completions", { prompt: "Hi", max_tokens: 1 })).json();
+    expect(text).toMatchObject({ object: "text_completion" });
+    const { message } = await errorOf(await post("/embeddings", { input: "a" }));
+    expect(message).toContain("embeddings");
+  });
+
+  test("a key is asked for, other methods and names are refused, and others' paths stay unknown", async () => {
+    const closed = fakeApp({ settings: { keyHashes: [hashKey("secret")] } });
+    expect((await closed.post("/chat/completions", {})).status).toBe(401);
+    expect((await closed.ask("/models")).status).toBe(401);
+    const { ask, post } = fakeApp();
+    expect((await ask("/models", { method: "POST" })).status).toBe(405);
+    expect((await ask("/chat/completions")).status).toBe(405);
+    expect((await ask("/models/other")).status).toBe(404);
+    expect((await ask("/models", { headers: { host: "evil.example" } })).status).toBe(403);
+    for (const path of ["/completion", "/chat", "/models/", "/models/a/b", "/streams/x"]) {
+      expect([path, (await post(path, {})).status]).toEqual([path, 404]);
+    }
+  });
 });
 
 describe("methods", () => {

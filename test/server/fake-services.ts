@@ -20,6 +20,7 @@ export const byteText: TextService = {
   decode: (ids) =>
     Promise.resolve(new TextDecoder().decode(Uint8Array.from(ids.filter((id) => id < 256)))),
   tokenBytes: (id) => id < 256 ? Uint8Array.of(id) : new Uint8Array(0),
+  specialText: (id) => id === BOS ? "<s>" : "",
 };
 
 export interface FakeServices extends Services {

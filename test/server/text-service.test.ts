@@ -1,6 +1,7 @@
 /** Texts of any length become the tokens that the tokenizer gives, and nobody waits for a long one. */
 
 import { afterAll, describe, expect, test } from "bun:test";
+import { defined } from "../../src/assert.ts";
 import { errorCode } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { TokenizerText } from "../../src/server/text-service.ts";
@@ -58,6 +59,11 @@ test("what a token adds can be asked without the service", () => {
   const { tokenBytes } = text;
   const ids = tokenizer.encode("hello");
   expect(ids.map((id) => tokenBytes(id))).toEqual(ids.map((id) => tokenizer.tokenBytes(id)));
+  const { specialText } = text;
+  const bos = defined(tokenizer.bosToken ?? undefined, "BOS");
+  expect(specialText(bos)).toBe(tokenizer.tokenText(bos));
+  expect(specialText(bos)).not.toBe("");
+  expect(ids.slice(-1).map((id) => specialText(id))).toEqual([""]);
 });
 
 test("a rendered chat spells the special tokens that its ids are", () => {

@@ -43,7 +43,7 @@ export function byteStream(
   const encode = ({ item, number }: Numbered): Uint8Array =>
     item.type === "progress"
       ? encoder.progress(item.done, item.total)
-      : encoder.item(item, `${source.id}-${number}`);
+      : encoder.item(item, source.id === undefined ? undefined : `${source.id}-${number}`);
   return new ReadableStream<Uint8Array>({
     start() {
       if (signal.aborted) leave();

@@ -115,13 +115,8 @@ async function prepare(
   const request = (choice: number, grammar?: number) =>
     generateRequest({ ...common, grammar }, tokens, choice, services, "messages");
   request(0); // refuses what is too long before a grammar is compiled for it
-  const param = plan.form.kind === "text" && body.grammar ? "grammar" : grammarParam(plan);
-  const grammar = await leaseGrammar(plan.grammar, services, held, param);
+  const grammar = await leaseGrammar(plan.grammar, services, held);
   return Array.from({ length: body.n ?? 1 }, (_, choice) => request(choice, grammar));
-}
-
-function grammarParam({ form }: ToolPlan): string {
-  return form.kind === "text" ? "response_format" : "tool_choice";
 }
 
 async function* streamed(

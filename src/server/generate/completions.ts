@@ -10,6 +10,7 @@ import { type Echo, echoOf, encodePrompts, type Prompt, promptCount } from "./co
 import { type CompletionBody, completionSchema } from "./completion-schema.ts";
 import { foldCompletion, streamCompletion } from "./completion-answer.ts";
 import { lengthFor } from "./length.ts";
+import { outputGrammar } from "./output-grammar.ts";
 import { checkModel, checkStream, generateRequest, samplingFor } from "./request.ts";
 import { answerResumed, answerStream, answerWhole, followClient } from "./respond.ts";
 import type { NothingRequest } from "./run.ts";
@@ -141,8 +142,7 @@ async function prepare(
       )
     );
   requests(); // refuses what is too long before anything is done for it
-  const spec = body.grammar ? { kind: "ebnf" as const, text: body.grammar } : undefined;
-  const grammar = await leaseGrammar(spec, services, held, "grammar");
+  const grammar = await leaseGrammar(outputGrammar(body), services, held);
   if (body.echo) echoes.push(...await echoAll(c, routes, body, prompts));
   return requests(grammar);
 }

@@ -62,6 +62,8 @@ export const commonFields = {
   n: z.int().min(1).max(limits.choices).nullish(),
   grammar: z.string().min(1).max(limits.grammarBytes).nullish()
     .describe("EBNF whose start is `root`: the whole output is of its language"),
+  json_schema: z.record(z.string(), z.unknown()).nullish()
+    .describe("The whole output is JSON that this schema admits"),
   cache_salt: z.string().max(limits.cacheSaltCharacters).nullish()
     .describe("Only requests of one salt share cached prefixes"),
 };

@@ -28,7 +28,7 @@ export function answerWhole(c: Context<Env>, answer: object): Response {
 
 /**
  * Answers with the stream of `items`, once it is known that it begins.
- * @param id what its events are numbered under
+ * @param id under which its events are numbered, where they can be asked for again
  * @throws ArcticError what the engine refuses or fails at before the first token
  */
 export async function answerStream(
@@ -49,7 +49,7 @@ export async function answerStream(
     events: limits.resumeEvents,
     waitMs: seconds * 1_000,
   });
-  return streamResponse(c, routes, durable ?? directSource(id, told, cancel));
+  return streamResponse(c, routes, durable ?? directSource(told, cancel));
 }
 
 /** A failure in the midst of a stream is its last item. */

@@ -8,10 +8,10 @@ import { ApiError, badRequest } from "../errors.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Services } from "../services.ts";
 import type { ServerSettings } from "../settings.ts";
-import type { GrammarSpec } from "../../grammar/grammar.ts";
 import type { StreamTiming } from "./byte-stream.ts";
 import type { AnswerHead } from "./chat-format.ts";
 import type { DurableStreams } from "./durable.ts";
+import type { GrammarDemand } from "./output-grammar.ts";
 import { type NothingRequest, Run } from "./run.ts";
 import type { EngineRequest } from "../../engine/request.ts";
 
@@ -72,12 +72,12 @@ export async function beginRun(
 
 /** @throws ApiError 400 for a bad grammar, or a server that knows none */
 export async function leaseGrammar(
-  spec: GrammarSpec | undefined,
+  demand: GrammarDemand | undefined,
   { grammars }: Services,
   holdings: Holdings,
-  param: string,
 ): Promise<number | undefined> {
-  if (!spec) return undefined;
+  if (!demand) return undefined;
+  const { spec, param } = demand;
   if (!grammars) {
     throw badRequest("This server has no grammars to hold an output to.", param, "unsupported");
   }

@@ -6,10 +6,19 @@ const utf8 = new TextEncoder();
 
 export const sseEncoder: Encoder = {
   contentType: "text/event-stream; charset=utf-8",
-  item: (item, id) => utf8.encode(`id: ${id}\ndata: ${data(item)}\n\n`),
-  progress: (done, total) => utf8.encode(`: prefill ${done}/${total}\n\n`),
-  keepAlive: () => utf8.encode(": keep-alive\n\n"),
+  item: (item, id) =>
+    utf8.encode(`${id === undefined ? "" : `id: ${id}\n`}data: ${data(item)}\n\n`),
+  progress: (done, total) => comment(`prefill ${done}/${total}`),
+  keepAlive: () => comment("keep-alive"),
 };
+
+/**
+ * Without a blank line after it: OpenAI's clients for Python (once they have seen an id) and for Go take
+ * each blank line for the end of an event, and fail where that has no data.
+ */
+function comment(text: string): Uint8Array {
+  return utf8.encode(`: ${text}\n`);
+}
 
 function data(item: NumberedItem): string {
   switch (item.type) {

@@ -16,7 +16,8 @@ export type NumberedItem = Exclude<StreamItem, { type: "progress" }>;
 
 export interface Encoder {
   readonly contentType: string;
-  item(item: NumberedItem, id: string): Uint8Array;
+  /** @param id under which it can be asked for again, where it can */
+  item(item: NumberedItem, id: string | undefined): Uint8Array;
   progress(done: number, total: number): Uint8Array;
   /** Says nothing, and shows that the connection lives. */
   keepAlive(): Uint8Array;

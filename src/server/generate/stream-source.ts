@@ -9,7 +9,8 @@ export interface Numbered {
 }
 
 export interface StreamSource {
-  readonly id: string;
+  /** Under which its items can be asked for again; undefined where they cannot. */
+  readonly id: string | undefined;
   /** Undefined after the last item. */
   next(): Promise<Numbered | undefined>;
   /** The reader is gone, or has read everything. */
@@ -18,13 +19,12 @@ export interface StreamSource {
 
 /** A stream that ends with its reader. */
 export function directSource(
-  id: string,
   items: AsyncGenerator<StreamItem, void, undefined>,
   cancel: () => void,
 ): StreamSource {
   let number = 0;
   return {
-    id,
+    id: undefined,
     async next() {
       const { value, done } = await items.next();
       if (done || !value) return undefined;

@@ -1,8 +1,8 @@
 /** Which tools the model is told of, and to what its output is held. */
 
-import type { GrammarSpec } from "../../grammar/grammar.ts";
 import { badRequest } from "../errors.ts";
 import type { ChatBody, ToolDefinition } from "./chat-schema.ts";
+import { type GrammarDemand, outputGrammar } from "./output-grammar.ts";
 
 export type OutputForm =
   | { readonly kind: "text" }
@@ -16,13 +16,13 @@ export type OutputForm =
 export interface ToolPlan {
   readonly tools: readonly ToolDefinition[];
   readonly form: OutputForm;
-  readonly grammar: GrammarSpec | undefined;
+  readonly grammar: GrammarDemand | undefined;
 }
 
 /** @throws ApiError 400 for a choice that the tools do not allow, or two demands on one output */
 export function planTools(body: ChatBody): ToolPlan {
   const plan = toolPlan(body);
-  const own = ownGrammar(body);
+  const own = outputGrammar(body);
   if (own && plan.grammar) {
     throw badRequest(
       "A forced tool call and another form of output exclude each other.",
@@ -45,7 +45,7 @@ function toolPlan(body: ChatBody): ToolPlan {
     return {
       tools,
       form: { kind: "named", name: tool.name },
-      grammar: { kind: "json-schema", schema: argumentsSchema(tool) },
+      grammar: forced(argumentsSchema(tool)),
     };
   }
   const { mode, tools: allowed } = choice.allowed_tools;
@@ -69,8 +69,12 @@ function anyOf(tools: readonly ToolDefinition[], mode: "auto" | "required"): Too
   return {
     tools,
     form: { kind: "required" },
-    grammar: { kind: "json-schema", schema: calls.length === 1 ? calls[0] : { anyOf: calls } },
+    grammar: forced(calls.length === 1 ? calls[0] : { anyOf: calls }),
   };
+}
+
+function forced(schema: unknown): GrammarDemand {
+  return { spec: { kind: "json-schema", schema }, param: "tool_choice" };
 }
 
 /** A function without parameters takes an empty object. */
@@ -95,16 +99,4 @@ function find(tools: readonly ToolDefinition[], name: string): ToolDefinition {
   const tool = tools.find((candidate) => candidate.name === name);
   if (tool) return tool;
   throw badRequest(`tool_choice names ${name}, which is not among the tools.`, "tool_choice");
-}
-
-/** What `response_format` or `grammar` hold the output to. */
-function ownGrammar({ response_format: format, grammar }: ChatBody): GrammarSpec | undefined {
-  const hasFormat = format && format.type !== "text";
-  if (grammar && hasFormat) {
-    throw badRequest("grammar and response_format exclude each other.", "grammar");
-  }
-  if (grammar) return { kind: "ebnf", text: grammar };
-  if (!hasFormat) return undefined;
-  const schema = format.type === "json_object" ? format.schema : format.json_schema.schema;
-  return schema ? { kind: "json-schema", schema } : { kind: "json" };
 }

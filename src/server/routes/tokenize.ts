@@ -9,6 +9,7 @@ import { ApiError, badRequest } from "../errors.ts";
 import { chatPrompt } from "../generate/chat-prompt.ts";
 import { type ChatBody, chatSchema } from "../generate/chat-schema.ts";
 import { checkTokenIds } from "../generate/request.ts";
+import { pieceSchema, piecesOf } from "./pieces.ts";
 import { errorAnswer, jsonAnswer, jsonRequest } from "../schema.ts";
 import type { Services, TextService } from "../services.ts";
 
@@ -23,9 +24,10 @@ const tokenizeSchema = z.object({
   tools,
   add_special: z.boolean().optional().describe("Whether the token that begins a text comes first"),
   add_special_tokens: z.boolean().optional().describe("Another name for add_special"),
+  with_pieces: z.boolean().optional().describe("Whether each token comes with its text"),
 });
 const tokensSchema = z.object({
-  tokens: z.array(z.int()),
+  tokens: z.union([z.array(z.int()), z.array(pieceSchema)]),
   count: z.int(),
   max_model_len: z.int(),
 });
@@ -64,7 +66,8 @@ export function addTokenRoutes(
   app.openapi(tokenizeRoute, async (c) => {
     const body = c.req.valid("json");
     const tokens = await admitted(admission, c.var.keyIdentity, () => tokenize(services, body));
-    return c.json({ tokens, count: tokens.length, max_model_len: contextTokens }, 200);
+    const shown = body.with_pieces ? piecesOf(tokens, textOf(services)) : tokens;
+    return c.json({ tokens: shown, count: tokens.length, max_model_len: contextTokens }, 200);
   });
   app.openapi(detokenizeRoute, async (c) => {
     const { tokens } = c.req.valid("json");

@@ -52,6 +52,20 @@ test("a client that comes back gets the rest, once", async () => {
   expect(h.app.admission.choices).toBe(0);
 });
 
+test("only events that can be asked for again have ids", async () => {
+  const asked = { ...body, n: 2 };
+  const kept = await (await harness({ answer: spell("ab") }, {}, { resumeSeconds: 5 })
+    .post(CHAT, asked)).text();
+  const gone = await (await harness({ answer: spell("ab") }).post(CHAT, asked)).text();
+  expect(gone).not.toMatch(/^id:/m);
+  expect(kept.match(/^id: /gm)?.length).toBe(kept.match(/^data: /gm)?.length ?? 0);
+  for (const answer of [kept, gone]) {
+    const records = answer.split("\n\n");
+    expect(records.pop()).toBe("");
+    for (const record of records) expect(record).toMatch(/^data: /m);
+  }
+});
+
 test("without a time to come back, leaving ends the generation", async () => {
   const h = harness({ answer: spell(text), tokenMs: 5 });
   const [chunk] = await readUntil(await h.post(CHAT, body), 2);

@@ -14,7 +14,7 @@ const never = new AbortController().signal;
 function silent(): StreamSource & { readonly left: () => number } {
   let left = 0;
   return {
-    id: "s",
+    id: undefined,
     next: () => new Promise(() => {}),
     leave: () => void left++,
     left: () => left,
@@ -27,11 +27,22 @@ test("silence is broken by comments", async () => {
   for (let i = 0; i < 3; i++) {
     const start = performance.now();
     const { value } = await reader.read();
-    expect(new TextDecoder().decode(value)).toBe(": keep-alive\n\n");
+    expect(new TextDecoder().decode(value)).toBe(": keep-alive\n");
     expect(performance.now() - start).toBeLessThan(200);
   }
   await reader.cancel();
   expect(source.left()).toBe(1);
+});
+
+test("comments end no event: clients of OpenAI's would read one without data", () => {
+  const { keepAlive, progress, item } = sseEncoder;
+  const parts = [
+    ...[item({ type: "done" }, "s-1"), keepAlive(), progress(1, 2)],
+    item({ type: "done" }, undefined),
+  ];
+  expect(parts.map((part) => new TextDecoder().decode(part)).join("")).toBe(
+    "id: s-1\ndata: [DONE]\n\n: keep-alive\n: prefill 1/2\ndata: [DONE]\n\n",
+  );
 });
 
 test("a client that reads nothing is gone after a while, once", async () => {

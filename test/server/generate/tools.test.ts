@@ -6,7 +6,7 @@ import type { GrammarSpec } from "../../../src/grammar/grammar.ts";
 import { ToolDetector } from "../../../src/server/generate/tool-detector.ts";
 import { ArcticError } from "../../../src/errors.ts";
 import { spell } from "../fake-engine.ts";
-import { answerOf, CHAT, choicesOf, harness, hello } from "./harness.ts";
+import { answerOf, CHAT, choicesOf, COMPLETIONS, harness, hello } from "./harness.ts";
 
 const weather = {
   type: "function",
@@ -188,6 +188,11 @@ test.each([
     },
     { kind: "json-schema", schema: { type: "null" } },
   ],
+  [
+    { response_format: { type: "json_object", schema: { const: 42 } } },
+    { kind: "json-schema", schema: { const: 42 } },
+  ],
+  [{ json_schema: { const: 42 } }, { kind: "json-schema", schema: { const: 42 } }],
   [{ grammar: 'root ::= "a"' }, { kind: "ebnf", text: 'root ::= "a"' }],
 ])("%j is compiled and released once, however it ends", async (fields, spec) => {
   const grammars = fakeGrammars();
@@ -200,16 +205,28 @@ test.each([
   expect(grammars.counts).toEqual({ held: 0, released: 2 });
 });
 
-test("a bad grammar is 400 naming its field", async () => {
+test.each([
+  ["response_format", { response_format: { type: "json_object" } }],
+  ["json_schema", { json_schema: { type: "hiccup" } }],
+  ["grammar", { grammar: "root ::= (" }],
+  ["tool_choice", { tools, tool_choice: "required" }],
+])("a bad grammar is 400 naming its field: %s", async (param, fields) => {
   const compile = () => Promise.reject(new ArcticError("request_bad_grammar", "Too deep."));
   const h = harness(undefined, { grammars: { compile } });
-  const response = await h.post(CHAT, {
-    messages: hello,
-    response_format: { type: "json_object" },
-  });
+  const response = await h.post(CHAT, { messages: hello, ...fields });
   expect(response.status).toBe(400);
-  expect((await answerOf(response)).error.param).toBe("response_format");
+  expect((await answerOf(response)).error.param).toBe(param);
   expect(h.app.admission.choices).toBe(0);
+});
+
+test("text completions are held to a schema too", async () => {
+  const grammars = fakeGrammars();
+  const h = harness({ answer: spell("42") }, { grammars });
+  const body = { prompt: "x", json_schema: { const: 42 } };
+  expect((await h.post(COMPLETIONS, body)).status).toBe(200);
+  expect(grammars.specs).toEqual([{ kind: "json-schema", schema: { const: 42 } }]);
+  expect(h.services.engine.requests[0]).toMatchObject({ grammar: 1 });
+  expect(grammars.counts).toEqual({ held: 0, released: 1 });
 });
 
 test("what the detector finds does not depend on how the text is cut, and is all of it", () => {
