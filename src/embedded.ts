@@ -14,9 +14,15 @@ import embed from "../kernels/embed.wgsl" with { type: "text" };
 import expertDown from "../kernels/expert-down.wgsl" with { type: "text" };
 import expertDownBroadcast from "../kernels/expert-down.broadcast.wgsl" with { type: "text" };
 import expertDownMany from "../kernels/expert-down.many.wgsl" with { type: "text" };
+import expertDownManyBroadcast from "../kernels/expert-down.many.broadcast.wgsl" with {
+  type: "text",
+};
 import expertGateUp from "../kernels/expert-gate-up.wgsl" with { type: "text" };
 import expertGateUpBroadcast from "../kernels/expert-gate-up.broadcast.wgsl" with { type: "text" };
 import expertGateUpMany from "../kernels/expert-gate-up.many.wgsl" with { type: "text" };
+import expertGateUpManyBroadcast from "../kernels/expert-gate-up.many.broadcast.wgsl" with {
+  type: "text",
+};
 import gateUpMatmulFp8 from "../kernels/gate-up-matmul-fp8.wgsl" with { type: "text" };
 import gateUpMatmulFp8Broadcast from "../kernels/gate-up-matmul-fp8.broadcast.wgsl" with {
   type: "text",
@@ -58,9 +64,11 @@ export const kernels: Readonly<Record<string, string>> = {
   "expert-down": expertDown,
   "expert-down.broadcast": expertDownBroadcast,
   "expert-down.many": expertDownMany,
+  "expert-down.many.broadcast": expertDownManyBroadcast,
   "expert-gate-up": expertGateUp,
   "expert-gate-up.broadcast": expertGateUpBroadcast,
   "expert-gate-up.many": expertGateUpMany,
+  "expert-gate-up.many.broadcast": expertGateUpManyBroadcast,
   "gate-up-matmul-fp8": gateUpMatmulFp8,
   "gate-up-matmul-fp8.broadcast": gateUpMatmulFp8Broadcast,
   "gate-up-matmul-fp8.staged": gateUpMatmulFp8Staged,

@@ -12,10 +12,6 @@ fn touch_rows(codes: ptr<storage, array<vec4<u32>>, read>, first: u32, vec4s: u3
   return f32(seen & p.zero);
 }
 
-fn two_dots(a: u32, b: u32, v: vec4<f32>) -> vec2<f32> {
-  return vec2(dot(fp8_decode(a), v), dot(fp8_decode(b), v));
-}
-
 // The products of x [words vec4s from x_first on] with this lane's two rows of codes, which begin at
 // the vec4s `row`; both without their scales.
 fn multiply_rows(
@@ -31,18 +27,56 @@ fn multiply_rows(
     // Behind a row's words are another row's codes, and behind x another token's values.
     let v = select(vec4(0.0), x[x_first + j + lane], j + lane < words);
     let at = row + j / 4u;
-    let a0 = codes[at.x];
-    let b0 = codes[at.y];
-    sum += two_dots(a0.x, b0.x, subgroupBroadcast(v, 0u));
-    sum += two_dots(a0.y, b0.y, subgroupBroadcast(v, 1u));
-    sum += two_dots(a0.z, b0.z, subgroupBroadcast(v, 2u));
-    sum += two_dots(a0.w, b0.w, subgroupBroadcast(v, 3u));
-    let a1 = codes[at.x + 1u];
-    let b1 = codes[at.y + 1u];
-    sum += two_dots(a1.x, b1.x, subgroupBroadcast(v, 4u));
-    sum += two_dots(a1.y, b1.y, subgroupBroadcast(v, 5u));
-    sum += two_dots(a1.z, b1.z, subgroupBroadcast(v, 6u));
-    sum += two_dots(a1.w, b1.w, subgroupBroadcast(v, 7u));
+    for (var half = 0u; half < 2u; half++) {
+      let a = codes[at.x + half];
+      let b = codes[at.y + half];
+      for (var k = 0u; k < 4u; k++) {
+        let value = subgroupShuffle(v, 4u * half + k);
+        sum += vec2(dot(fp8_decode(a[k]), value), dot(fp8_decode(b[k]), value));
+      }
+    }
+  }
+  return sum;
+}
+
+// Of this lane's two rows, the products with four tokens each.
+struct FourTokens {
+  a: vec4<f32>,
+  b: vec4<f32>,
+}
+
+// multiply_rows for four tokens, whose x begin at the vec4s `x_first`: each word is decoded once.
+fn multiply_rows_by_four(
+  codes: ptr<storage, array<vec4<u32>>, read>,
+  row: vec2<u32>,
+  x: ptr<storage, array<vec4<f32>>, read>,
+  x_first: vec4<u32>,
+  words: u32,
+  lane: u32,
+) -> FourTokens {
+  var sum: FourTokens;
+  for (var j = 0u; j < words; j += ROW_LANES) {
+    let inside = j + lane < words;
+    var v: mat4x4<f32>;
+    for (var t = 0u; t < 4u; t++) { v[t] = select(vec4(0.0), x[x_first[t] + j + lane], inside); }
+    let at = row + j / 4u;
+    for (var half = 0u; half < 2u; half++) {
+      let a = codes[at.x + half];
+      let b = codes[at.y + half];
+      for (var k = 0u; k < 4u; k++) {
+        let at_lane = 4u * half + k;
+        let word_a = fp8_decode(a[k]);
+        let word_b = fp8_decode(b[k]);
+        let values = mat4x4(
+          subgroupShuffle(v[0], at_lane),
+          subgroupShuffle(v[1], at_lane),
+          subgroupShuffle(v[2], at_lane),
+          subgroupShuffle(v[3], at_lane),
+        );
+        sum.a += word_a * values;
+        sum.b += word_b * values;
+      }
+    }
   }
   return sum;
 }

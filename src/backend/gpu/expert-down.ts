@@ -15,11 +15,14 @@ export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
     out.width,
   ];
   if (isMany(step)) {
-    const [columns, folds] = folded(Math.ceil(layout.hidden / 8));
+    const broadcast = broadcasts(gpu);
+    const [columns, folds] = folded(Math.ceil(layout.hidden / (broadcast ? 16 : 8)));
     gpu.dispatch(
-      gpu.pipeline("expert-down.many", { LANES: lanes(gpu) }),
-      [gpu.params([...values, a.first, a.count]), a.record, routes, h.data, out.data],
-      [columns, folds, Math.ceil(a.count / 2)],
+      broadcast
+        ? gpu.pipeline("expert-down.many.broadcast")
+        : gpu.pipeline("expert-down.many", { LANES: lanes(gpu) }),
+      [gpu.params([...values, a.first, a.count, 0]), a.record, routes, h.data, out.data],
+      [columns, folds, Math.ceil(a.count / (broadcast ? 4 : 2))],
     );
     return;
   }

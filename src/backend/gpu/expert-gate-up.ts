@@ -62,11 +62,14 @@ export function expertGateUp(gpu: Gpu, step: ExpertStep, x: TokenRows): void {
     a.first,
   ];
   if (isMany(step)) {
-    const [columns, folds] = folded(Math.ceil(layout.width / 4));
+    const broadcast = broadcasts(gpu);
+    const [columns, folds] = folded(Math.ceil(layout.width / (broadcast ? 8 : 4)));
     gpu.dispatch(
-      gpu.pipeline("expert-gate-up.many", { LANES: lanes(gpu) }),
-      [gpu.params([...values, a.count]), a.record, routes, x.data, h.data],
-      [columns, folds, Math.ceil(a.count / 2)],
+      broadcast
+        ? gpu.pipeline("expert-gate-up.many.broadcast")
+        : gpu.pipeline("expert-gate-up.many", { LANES: lanes(gpu) }),
+      [gpu.params([...values, a.count, 0]), a.record, routes, x.data, h.data],
+      [columns, folds, Math.ceil(a.count / (broadcast ? 4 : 2))],
     );
     return;
   }
