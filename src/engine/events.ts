@@ -28,6 +28,12 @@ export interface TokenLogprob {
   readonly logprob: number;
 }
 
+/** A token that was drawn, told where the request asked for log-probabilities. */
+export interface DrawnLogprob extends TokenLogprob {
+  /** Likeliest first, as many as were asked for. */
+  readonly top: readonly TokenLogprob[];
+}
+
 export type EngineEvent =
   /** `done` of the prompt's tokens have been read. */
   | { readonly type: "prefill"; readonly done: number; readonly total: number }
@@ -55,6 +61,11 @@ export type EngineEvent =
     readonly finishReason: FinishReason;
     /** The stop text or the stop token that ended it; undefined for any other end. */
     readonly matched?: string | number;
+    /**
+     * The end token or stop token whose drawing ended it, where the request asked for
+     * log-probabilities. It is no part of the output, and usage does not count it.
+     */
+    readonly endToken?: DrawnLogprob;
     /** What was held back until now, and belongs to the output. */
     readonly text: string;
     readonly usage: Usage;

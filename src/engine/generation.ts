@@ -1,11 +1,11 @@
 /** A generate request while it runs: sampling, text, stop conditions, timings. */
 
 import { Channel } from "./channel.ts";
-import type { EngineEvent, FinishReason, Timings } from "./events.ts";
+import type { DrawnLogprob, EngineEvent, FinishReason, Timings } from "./events.ts";
 import type { Job } from "./job.ts";
 import { LoopDetector } from "./loop.ts";
 import type { GenerateRequest } from "./request.ts";
-import { Sampler } from "./sampler.ts";
+import { type Sampled, Sampler } from "./sampler.ts";
 import type { Sequence } from "./sequence.ts";
 import { StopMatcher } from "./stop.ts";
 
@@ -28,6 +28,13 @@ export interface GenerationOptions {
   /** Absent for a model without a tokenizer: all text is empty. */
   readonly text: TextStream | undefined;
   readonly clock: Clock;
+}
+
+/** What ended a generation; `text` where it is not all that was held back. */
+interface Ending {
+  readonly matched?: string | number;
+  readonly endToken?: DrawnLogprob;
+  readonly text?: string;
 }
 
 export class Generation implements Job {
@@ -84,14 +91,15 @@ export class Generation implements Job {
     const { request, endTokens, text, maxTokens, clock } = this.#options;
     // A grammar that has come to its end admits nothing else: it outranks min_tokens.
     const early = !request.constraint && this.#generated < (request.minTokens ?? 0);
-    const { token, ...logprobs } = this.#sampler.next(logits, {
+    const drawn = this.#sampler.next(logits, {
       ...(request.constraint && { constraint: request.constraint }),
       ...(early && { banned: this.#banned }),
       ...(request.logprobs !== undefined && { top: request.logprobs }),
     });
+    const { token, ...logprobs } = drawn;
     this.#firstTokenAt ??= clock();
-    if (endTokens.has(token) && !request.ignoreEos) return this.#end("stop");
-    if (this.#stopTokens.has(token)) return this.#end("stop", { matched: token });
+    if (endTokens.has(token) && !request.ignoreEos) return this.#end("stop", told(drawn));
+    if (this.#stopTokens.has(token)) return this.#end("stop", { matched: token, ...told(drawn) });
 
     this.#generated += 1;
     this.#sampler.accept(token);
@@ -117,13 +125,14 @@ export class Generation implements Job {
 
   #end(
     finishReason: FinishReason,
-    { matched, text = this.#heldBack() }: { matched?: string | number; text?: string } = {},
+    { matched, endToken, text = this.#heldBack() }: Ending = {},
   ): false {
     this.#options.request.constraint?.close?.();
     this.events.push({
       type: "end",
       finishReason,
       ...(matched !== undefined && { matched }),
+      ...(endToken && { endToken }),
       text,
       usage: {
         promptTokens: this.#promptTokens,
@@ -157,4 +166,9 @@ export class Generation implements Job {
       decodeTokensPerSecond: rate(Math.max(0, this.#generated - 1), decodeMs),
     };
   }
+}
+
+/** What an end says of the token that brought it: nothing without log-probabilities. */
+function told({ token, logprob, top = [] }: Sampled): Pick<Ending, "endToken"> {
+  return logprob === undefined ? {} : { endToken: { token, logprob, top } };
 }

@@ -59,6 +59,30 @@ test("ignore_eos generates past it", async () => {
   expect((await collect(engine.submit(request))).tokens).toEqual([62, 63, 0, 1]);
 });
 
+test("an end token or stop token is told with its log-probability where they are asked for", async () => {
+  const { engine } = await setUp();
+  // One logit is 10 and the other 63 are 0, so the token that is drawn has this share.
+  const expected = -Math.log1p(63 * Math.exp(-10));
+  for (const [overrides, token] of [[{}, 63], [{ stopTokens: [62] }, 62]] as const) {
+    const request = { tokens: [60], maxTokens: 9, ...overrides };
+    const { tokens, end } = await collect(engine.submit(generate({ ...request, logprobs: 2 })));
+    expect(tokens).not.toContain(token);
+    expect(end).toMatchObject({ finishReason: "stop", endToken: { token } });
+    expect(end?.endToken?.logprob).toBeCloseTo(expected, 6);
+    expect(end?.endToken?.top.map((likely) => likely.token)).toEqual([token, 0]);
+    expect(end?.usage.completionTokens).toBe(tokens.length);
+    expect((await collect(engine.submit(generate(request)))).end).not.toHaveProperty("endToken");
+  }
+});
+
+test("an end that no token brought tells none", async () => {
+  const { engine } = await setUp({ tokenizer: letters });
+  for (const overrides of [{ maxTokens: 2 }, { stop: ["e"] }]) {
+    const { end } = await collect(engine.submit(generate({ ...overrides, logprobs: 1 })));
+    expect(end).not.toHaveProperty("endToken");
+  }
+});
+
 test("a stop string across tokens ends the text before it", async () => {
   const { engine } = await setUp({ tokenizer: letters });
   const request = generate({ maxTokens: 20, stop: ["zz", "ghi"] });

@@ -6,6 +6,7 @@ import type { Echo } from "./completion-prompt.ts";
 import { type Finish, finishOf } from "./delta.ts";
 import {
   completionLogprobs,
+  endEntry,
   LogprobAligner,
   type TokenBytes,
   type TokenEntry,
@@ -43,7 +44,8 @@ export class CompletionChoice {
   /** What comes before the first event. */
   begin(): Piece[] {
     const { echo } = this.#options;
-    if (!echo || echo.text === "") return [];
+    // A prompt of special tokens alone has no text, and still has their entries.
+    if (!echo || echo.text === "" && echo.entries.length === 0) return [];
     return [{ text: echo.text, logprobs: echo.entries, tokenIds: [], finish: undefined }];
   }
 
@@ -61,6 +63,7 @@ export class CompletionChoice {
     const logprobs = [
       ...(this.#aligner?.take(event.text) ?? []),
       ...(this.#aligner?.finish(typeof event.matched === "string") ?? []),
+      ...(this.#aligner && event.endToken ? [endEntry(event.endToken)] : []),
     ];
     return [{ text: event.text, logprobs, tokenIds: [], finish: finishOf(event) }];
   }

@@ -4,7 +4,7 @@
  * out once all of its characters were. So the tokens of an answer, joined, are its text.
  */
 
-import type { TokenLogprob } from "../../engine/events.ts";
+import type { DrawnLogprob, TokenLogprob } from "../../engine/events.ts";
 
 /** JSON knows no infinity. */
 export const LOGPROB_FLOOR = -9999;
@@ -17,6 +17,11 @@ export interface TokenEntry {
   /** Null for a first token, which nothing was before. */
   readonly logprob: number | null;
   readonly top: readonly TokenLogprob[];
+}
+
+/** The token that ended an output: no text of its own, not even where it could be spelled. */
+export function endEntry({ token: id, logprob, top }: DrawnLogprob): TokenEntry {
+  return { id, token: "", bytes: new Uint8Array(0), logprob, top };
 }
 
 export type TokenBytes = (id: number) => Uint8Array;
@@ -148,26 +153,26 @@ export function completionLogprobs(
     top_logprobs: [],
     text_offset: [],
   };
-  for (const { token, logprob, top } of entries) {
+  for (const entry of entries) {
+    const { token, logprob } = entry;
     shown.tokens.push(token);
     shown.token_logprobs.push(logprob === null ? null : floored(logprob));
-    shown.top_logprobs.push(logprob === null ? null : likeliest(token, logprob, top, tokenBytes));
+    shown.top_logprobs.push(logprob === null ? null : likeliest(entry, logprob, tokenBytes));
     shown.text_offset.push(offset);
     offset += [...token].length;
   }
   return shown;
 }
 
-/** By text, the chosen token among them; of two tokens of one text the likelier stands. */
+/** By text, the chosen token under its entry's own; of two tokens of one text the likelier stands. */
 function likeliest(
-  token: string,
+  { id: chosen, token, top }: TokenEntry,
   logprob: number,
-  top: readonly TokenLogprob[],
   tokenBytes: TokenBytes,
 ): Record<string, number> {
   const shown = new Map<string, number>();
   for (const { token: id, logprob } of top) {
-    const { token: text } = spelled(id, tokenBytes);
+    const text = id === chosen ? token : spelled(id, tokenBytes).token;
     if (!shown.has(text)) shown.set(text, floored(logprob));
   }
   if (!shown.has(token)) shown.set(token, floored(logprob));

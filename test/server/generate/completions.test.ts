@@ -1,9 +1,10 @@
 /** POST /v1/completions over a fake engine. */
 
 import { expect, test } from "bun:test";
-import { byteText } from "../fake-services.ts";
+import type { EndEvent } from "../../../src/engine/events.ts";
+import { byteText, EOS } from "../fake-services.ts";
 import { spell } from "../fake-engine.ts";
-import { answerOf, choicesOf, COMPLETIONS, events, harness } from "./harness.ts";
+import { answerOf, choicesOf, COMPLETIONS, events, type Harness, harness } from "./harness.ts";
 
 test("a plain answer", async () => {
   const h = harness({ answer: spell("ab") });
@@ -100,6 +101,82 @@ test("logprobs 0 tells the chosen token alone", async () => {
     top_logprobs: [{ a: -0.25 }],
     text_offset: [0],
   });
+});
+
+/** Ends come with a drawn token, as the engine tells them to whom it tells log-probabilities. */
+function withEndToken(h: Harness, endToken: EndEvent["endToken"]): void {
+  const { engine } = h.services;
+  const submit = engine.submit.bind(engine);
+  engine.submit = async function* (request, signal) {
+    const isTold = request.kind === "generate" && request.logprobs !== undefined;
+    for await (const event of submit(request, signal)) {
+      yield event.type === "end" && isTold && endToken ? { ...event, endToken } : event;
+    }
+  };
+}
+
+const eos = { token: EOS, logprob: -0.5, top: [{ token: EOS, logprob: -0.5 }] };
+
+test("an end token drawn at once is one entry after those of the prompt", async () => {
+  const h = harness({ answer: [] });
+  withEndToken(h, eos);
+  const body = { prompt: "añ", echo: true, logprobs: 1, max_tokens: 1, temperature: 0 };
+  const { choices, usage } = await answerOf(await h.post(COMPLETIONS, body));
+  expect(choices[0]).toMatchObject({ text: "añ", finish_reason: "stop" });
+  const { tokens, token_logprobs, top_logprobs, text_offset } = choices[0]?.logprobs ?? {};
+  expect(tokens).toEqual(["", "a", "", "ñ", ""]);
+  expect(token_logprobs).toEqual([null, -1, -2, -3, -0.5]);
+  expect(top_logprobs?.at(-1)).toEqual({ "": -0.5 });
+  expect(text_offset).toEqual([0, 0, 1, 1, 2]);
+  expect(usage).toMatchObject({ prompt_tokens: 4, completion_tokens: 0 });
+});
+
+test.each([true, false])(
+  "a stream with echo %p has the end token in its last chunk",
+  async (echo) => {
+    const h = harness({ answer: spell("hi") });
+    withEndToken(h, eos);
+    const body = { prompt: "ab", echo, logprobs: 0, n: 2 };
+    const whole = (await answerOf(await h.post(COMPLETIONS, body))).choices;
+    const streamed = await choicesOf(await h.post(COMPLETIONS, { ...body, stream: true }));
+    for (const index of [0, 1]) {
+      const own = streamed.filter((choice) => choice.index === index);
+      expect(own.at(-1)).toMatchObject({ text: "", finish_reason: "stop" });
+      expect(own.at(-1)?.logprobs as unknown).toMatchObject({
+        tokens: [""],
+        token_logprobs: [-0.5],
+        text_offset: [echo ? 4 : 2],
+      });
+      for (const name of ["tokens", "token_logprobs", "top_logprobs", "text_offset"]) {
+        expect(own.flatMap(({ logprobs }) => logprobs?.[name] ?? []))
+          .toEqual(whole[index]?.logprobs?.[name] ?? []);
+      }
+      expect(whole[index]?.logprobs?.tokens?.join("")).toBe(whole[index]?.text ?? "");
+    }
+  },
+);
+
+test("a stop token that could be spelled is told without text, in best_of too", async () => {
+  const h = harness({ answer: spell("ab"), matched: 122 });
+  withEndToken(h, { token: 122, logprob: -3, top: [{ token: 122, logprob: -3 }] });
+  const body = { prompt: "p", n: 1, best_of: 3, stop_token_ids: [122] };
+  const { choices } = await answerOf(await h.post(COMPLETIONS, { ...body, logprobs: 1 }));
+  expect(choices[0]).toMatchObject({ text: "ab", stop_reason: 122 });
+  expect(choices[0]?.logprobs as unknown).toMatchObject({
+    tokens: ["a", "b", ""],
+    token_logprobs: [-0.25, -0.25, -3],
+    text_offset: [0, 1, 2],
+  });
+  expect(choices[0]?.logprobs?.top_logprobs?.at(-1)).toEqual({ "": -3 });
+  const silent = await answerOf(await h.post(COMPLETIONS, body));
+  expect(silent.choices[0]?.logprobs).toBeNull();
+});
+
+test("the echo of a prompt without text has its entries", async () => {
+  const h = harness({ answer: spell("a") });
+  const body = { prompt: "", echo: true, logprobs: 0, max_tokens: 1 };
+  const { choices } = await answerOf(await h.post(COMPLETIONS, body));
+  expect(choices[0]?.logprobs).toMatchObject({ tokens: ["", "a"], token_logprobs: [null, -0.25] });
 });
 
 test("best_of tells the likeliest and counts all", async () => {

@@ -6,6 +6,7 @@ import type { EngineEvent } from "../../../src/engine/events.ts";
 import { StopMatcher } from "../../../src/engine/stop.ts";
 import { Choice, plainText } from "../../../src/server/generate/choice.ts";
 import type { Delta } from "../../../src/server/generate/delta.ts";
+import { CompletionChoice } from "../../../src/server/generate/completion-format.ts";
 import { floored, LogprobAligner } from "../../../src/server/generate/logprobs.ts";
 
 /** A vocabulary in which characters are split over tokens, and tokens over characters. */
@@ -64,6 +65,27 @@ test("joined, the tokens of an answer are its text, and no chunk is empty", () =
       expect(deltas.at(-1)?.type).toBe("finish");
     }),
     { numRuns: 500 },
+  );
+});
+
+test("an end token's entry is the last of a text completion, and none of its text", () => {
+  const endToken = { token: 1, logprob: -0.5, top: [] };
+  fc.assert(
+    fc.property(tokens, fc.constantFrom([], ["END"], ["é"]), (ids, stops) => {
+      const choice = new CompletionChoice({ echo: undefined, tokenBytes, hasText: true });
+      const said = [...say(ids, stops)].map((event) =>
+        event.type === "end" && event.matched === undefined ? { ...event, endToken } : event
+      );
+      const pieces = said.flatMap((event) => choice.accept(event));
+      const entries = pieces.flatMap(({ logprobs }) => logprobs);
+      const isEnded = "endToken" in (said.at(-1) ?? {});
+      expect(entries.map(({ token }) => token).join(""))
+        .toBe(pieces.map(({ text }) => text).join(""));
+      if (!isEnded) return;
+      expect(pieces.at(-1)?.logprobs.at(-1)).toMatchObject({ id: 1, token: "", logprob: -0.5 });
+      expect(entries).toHaveLength(ids.length + 1);
+    }),
+    { numRuns: 300 },
   );
 });
 
