@@ -228,7 +228,9 @@ export const limits = {
   grammarProperties: 1_024,
   grammarEnumValues: 1_024,
   grammarStringCharacters: 4_096,
-  /** Largest minLength, maxItems and the like, and their sum over a schema. */
+  /** Largest minLength and maxLength. */
+  grammarCharacters: 256 * KiB,
+  /** Largest minItems, maxProperties and the like, and their sum over a schema. */
   grammarRepeats: 4_096,
   grammarRepeatsTotal: 16_384,
   /** Atoms of a pattern or an EBNF text once its counted repetitions are written out. */
@@ -236,6 +238,10 @@ export const limits = {
   /** Compiling a grammar that was never seen. One that takes longer than the second number runs in a
    * thread of its kind, so that compiling it delays no quick one. */
   grammarMilliseconds: 500,
+  /** It is not late before it has computed for so long, or waited for so long; looked at so often. */
+  grammarComputedMilliseconds: 250,
+  grammarWaitMilliseconds: 2_000,
+  grammarLookMilliseconds: 50,
   grammarQuickMilliseconds: 50,
   /** Tokens of the trial run after that, and compilations that may wait for their turn. */
   grammarTrialTokens: 32,

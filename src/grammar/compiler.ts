@@ -2,11 +2,14 @@
 
 import {
   type CompiledGrammar,
+  Grammar,
   GrammarCompiler,
   GrammarMatcher,
+  Testings,
   TokenizerInfo,
 } from "@mlc-ai/web-xgrammar";
 import type { GrammarSource } from "./check.ts";
+import { withOwnRules } from "./own-rules.ts";
 import { type PackedVocabulary, unpackTokens } from "./vocabulary.ts";
 
 /** JSON is written on one line, as in `{"a": [1, 2]}`: white space without end is no answer. */
@@ -58,16 +61,22 @@ export async function openCompiler(vocabulary: PackedVocabulary): Promise<Compil
   };
   return {
     compile: async ({ kind, text }) => {
-      const grammar = await guarded(() =>
-        kind === "ebnf"
-          ? compiler.compileGrammar(text, "root")
-          : compiler.compileJSONSchema(text, ANY_WHITESPACE, ONE_LINE, SEPARATORS, STRICT)
-      );
+      const grammar = await guarded(async () => {
+        const ebnf = kind === "ebnf" ? text : withOwnRules(await ebnfOf(text));
+        const parsed = await Grammar.fromEBNF(ebnf, "root");
+        // The library keeps the grammar of a text that it is given.
+        return await compiler.compileGrammar(parsed).finally(() => parsed.dispose());
+      });
       return { grammar, warnings: said.filter((line) => line.startsWith("[WARNING]")).map(words) };
     },
     matcher: (grammar) => guarded(() => GrammarMatcher.createGrammarMatcher(grammar)),
     heapBytes: memory,
   };
+}
+
+/** What the library itself compiles of a schema. */
+function ebnfOf(schema: string): Promise<string> {
+  return Testings._jsonSchemaToEBNF(schema, ANY_WHITESPACE, ONE_LINE, SEPARATORS, STRICT);
 }
 
 /** The library prints why it fails; the thread has nothing else to print. */

@@ -11,6 +11,8 @@ import type { GrammarSource } from "./check.ts";
 import { type Compiler, CompilerFailure, openCompiler } from "./compiler.ts";
 import { Budget, MatcherServer, TOO_SLOW } from "./matcher.ts";
 import type { OpenMatcher, ThreadReply, ThreadRequest } from "./messages.ts";
+import { ownTask } from "./thread-time.ts";
+import { Utf8Text, Utf8Tokens } from "./utf8.ts";
 import type { PackedVocabulary } from "./vocabulary.ts";
 
 declare const self: Worker;
@@ -26,16 +28,18 @@ const say = (reply: ThreadReply) => self.postMessage(reply);
 class GrammarThread {
   readonly #compiler: Compiler;
   readonly #eos: number;
+  readonly #tokens: Utf8Tokens;
   readonly #grammars = new Map<number, CompiledGrammar>();
 
-  constructor(compiler: Compiler, eos: number) {
+  constructor(compiler: Compiler, vocabulary: PackedVocabulary) {
     this.#compiler = compiler;
-    this.#eos = eos;
+    this.#eos = vocabulary.eos;
+    this.#tokens = new Utf8Tokens(vocabulary);
   }
 
   static async start(vocabulary: PackedVocabulary): Promise<GrammarThread> {
     const compiler = await openCompiler(vocabulary);
-    const thread = new GrammarThread(compiler, vocabulary.eos);
+    const thread = new GrammarThread(compiler, vocabulary);
     // The first compilation of a thread takes ten times as long as later ones.
     const { grammar } = await compiler.compile({ kind: "json-schema", text: '{"type":"object"}' });
     await thread.#fault(grammar);
@@ -119,7 +123,8 @@ class GrammarThread {
       return port.close();
     }
     const matcher = await this.#compiler.matcher(grammar);
-    new MatcherServer(matcher, { port, mask }, this.#eos, new Budget(cpuClock), sayBroken);
+    const text = new Utf8Text(this.#tokens);
+    new MatcherServer(matcher, text, { port, mask }, this.#eos, new Budget(cpuClock), sayBroken);
   }
 
   #compiled(id: number, milliseconds: number): void {
@@ -138,7 +143,7 @@ let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<ThreadRequest>) => {
   if (data.type === "start") {
     thread = GrammarThread.start(data.vocabulary);
-    thread.then(() => say({ type: "started" }), sayBroken);
+    thread.then(() => say({ type: "started", task: ownTask() }), sayBroken);
     return;
   }
   last = last

@@ -182,6 +182,7 @@ function inSet(point: number): string {
 function literal(point: number): string {
   const char = String.fromCodePoint(point);
   const json = JSON.stringify(char).slice(1, -1);
-  if (json === char) return point > 0x7e || /[\w ]/.test(char) ? char : `\\${char}`;
+  // The compiler warns of escapes that are none of its own.
+  if (json === char) return /[$()*+.?[\]^{|}/-]/.test(char) ? `\\${char}` : char;
   return `(${json.replaceAll("\\", "\\\\")})`;
 }

@@ -3,6 +3,7 @@
 import type { GrammarMatcher } from "@mlc-ai/web-xgrammar";
 import { limits } from "../limits.ts";
 import type { MatcherReply, MatcherRequest, SharedMask } from "./messages.ts";
+import type { Utf8Text } from "./utf8.ts";
 
 /**
  * The longest that following a grammar may take: each token pays in, up to what the first tokens have.
@@ -31,6 +32,7 @@ export const TOO_SLOW = "it takes too long to follow: make it less ambiguous";
 /** Answers a constraint's tokens with masks until it closes, or the grammar cannot be followed. */
 export class MatcherServer {
   readonly #matcher: GrammarMatcher;
+  readonly #text: Utf8Text;
   readonly #port: MessagePort;
   readonly #mask: SharedMask;
   readonly #eos: number;
@@ -42,12 +44,14 @@ export class MatcherServer {
   /** @param broken told when the library failed, and with it the thread */
   constructor(
     matcher: GrammarMatcher,
+    text: Utf8Text,
     { port, mask }: { readonly port: MessagePort; readonly mask: SharedMask },
     eos: number,
     budget: Budget,
     broken: (error: unknown) => void,
   ) {
     this.#matcher = matcher;
+    this.#text = text;
     this.#port = port;
     this.#mask = mask;
     this.#eos = eos;
@@ -68,7 +72,7 @@ export class MatcherServer {
       this.#mask[1 + (this.#eos >>> 5)] = 1 << (this.#eos & 31);
       return this.#publish();
     }
-    await this.#step(() => this.#matcher.acceptToken(token));
+    await this.#step(() => this.#text.accept(token) && this.#matcher.acceptToken(token));
   }
 
   async #step(accept: () => boolean): Promise<void> {
@@ -78,6 +82,7 @@ export class MatcherServer {
       accepted = accept();
       if (!accepted) return;
       const next = await this.#matcher.getNextTokenBitmask();
+      this.#text.restrict(next);
       empty = next.every((word) => word === 0);
       this.#mask.set(next, 1);
     });

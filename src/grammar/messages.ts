@@ -23,7 +23,11 @@ export interface OpenMatcher {
 
 /** A grammar thread to the main thread. */
 export type ThreadReply =
-  | { readonly type: "started" }
+  | {
+    readonly type: "started";
+    /** What `computedMilliseconds` knows the thread by. */
+    readonly task: string | undefined;
+  }
   | {
     readonly type: "compiled";
     readonly id: number;

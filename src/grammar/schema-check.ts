@@ -7,6 +7,7 @@
 
 import { limits } from "../limits.ts";
 import { checkPattern } from "./pattern-check.ts";
+import { RESERVED } from "./own-rules.ts";
 import { quoted, refuse } from "./refuse.ts";
 import {
   boundFault,
@@ -16,6 +17,7 @@ import {
   DECIDING,
   isAssertion,
   isObject,
+  LENGTHS,
   ONE_SCHEMA,
   SCHEMA_LIST,
   SCHEMA_MAP,
@@ -93,6 +95,9 @@ function checkString(text: string): void {
     );
   }
   if (!text.isWellFormed()) refuse(`The text ${quoted(text)}`, "has half a surrogate pair");
+  if (text.includes(RESERVED)) {
+    refuse(`The text ${quoted(text)}`, "has U+FFFF, which is no character");
+  }
 }
 
 function checkOne({ schema, place, depth }: Visit, totals: Totals): void {
@@ -109,14 +114,17 @@ function checkKeyword(keyword: string, value: unknown, place: string, totals: To
   if (UNSUPPORTED.has(keyword)) {
     refuse(place, "cannot be enforced while text is generated. Leave it out and check the result");
   }
-  if (COUNTS.has(keyword)) {
-    const fault = countFault(value);
+  if (LENGTHS.has(keyword)) {
+    const fault = countFault(value, limits.grammarCharacters);
+    if (fault !== undefined) refuse(place, fault);
+  } else if (COUNTS.has(keyword)) {
+    const fault = countFault(value, limits.grammarRepeats);
     if (fault !== undefined) refuse(place, fault);
     totals.repeats += Number(value);
     if (totals.repeats > limits.grammarRepeatsTotal) {
       refuse(
         place,
-        `makes the lengths in the schema more than ${limits.grammarRepeatsTotal} in all`,
+        `makes the counts in the schema more than ${limits.grammarRepeatsTotal} in all`,
       );
     }
   } else if (BOUNDS.has(keyword)) {

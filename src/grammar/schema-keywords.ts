@@ -1,7 +1,5 @@
 /** The words of JSON Schema, by what a grammar can do with them. */
 
-import { limits } from "../limits.ts";
-
 export const TYPES: ReadonlySet<unknown> = new Set([
   "object",
   "array",
@@ -58,10 +56,10 @@ export const SCHEMA_MAP: ReadonlySet<string> = new Set([
   "definitions",
 ]);
 
-/** Keywords whose value counts something that is repeated. */
+/** Keywords whose value counts the characters of a string. */
+export const LENGTHS: ReadonlySet<string> = new Set(["minLength", "maxLength"]);
+/** Keywords whose value counts something else that is repeated. */
 export const COUNTS: ReadonlySet<string> = new Set([
-  "minLength",
-  "maxLength",
   "minItems",
   "maxItems",
   "minProperties",
@@ -72,6 +70,18 @@ export const BOUNDS: ReadonlySet<string> = new Set([
   "maximum",
   "exclusiveMinimum",
   "exclusiveMaximum",
+]);
+
+/** Words that say nothing about texts, and could make two equal grammars look different. */
+export const ANNOTATIONS: ReadonlySet<string> = new Set([
+  "title",
+  "description",
+  "default",
+  "examples",
+  "$comment",
+  "deprecated",
+  "readOnly",
+  "writeOnly",
 ]);
 
 /** The type of value that an assertion is about. */
@@ -104,18 +114,14 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
 }
 
 /** What is wrong with the value of a count; undefined when it can be used. */
-export function countFault(value: unknown): string | undefined {
+export function countFault(value: unknown, most: number): string | undefined {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0) {
     return "is not a whole number from 0 up";
   }
-  if (value > limits.grammarRepeats) {
-    return `is ${value}: ${limits.grammarRepeats} is the most`;
-  }
-  return undefined;
+  return value > most ? `is ${value}: ${most} is the most` : undefined;
 }
 
 /** What is wrong with a bound on a number; undefined when it can be used. */
 export function boundFault(value: unknown): string | undefined {
-  if (typeof value === "number" && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return undefined;
-  return "is not a number between -2^53 and 2^53";
+  return typeof value === "number" && Number.isFinite(value) ? undefined : "is not a number";
 }

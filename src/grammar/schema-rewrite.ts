@@ -3,9 +3,12 @@
  * JSON or that the schema does not admit, the schema is made a little narrower.
  */
 
+import type { Bound } from "./bounded-number.ts";
 import { jsonPattern } from "./json-pattern.ts";
+import { rewriteObject } from "./object-rewrite.ts";
+import { standInForNumber, standInForString } from "./own-rules.ts";
 import { refuse } from "./refuse.ts";
-import { BOUNDS, DECIDING, isObject, TYPE_OF } from "./schema-keywords.ts";
+import { ANNOTATIONS, BOUNDS, DECIDING, isObject, TYPE_OF } from "./schema-keywords.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -24,19 +27,6 @@ const FORMATS: ReadonlySet<unknown> = new Set([
 ]);
 /** RFC 5321's usual form: a dot-atom before the @. */
 const EMAIL = "^[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$";
-const ANY_CHARACTER = jsonPattern(".", "#");
-
-/** Words that say nothing about texts, and could make two equal grammars look different. */
-const ANNOTATIONS: ReadonlySet<string> = new Set([
-  "title",
-  "description",
-  "default",
-  "examples",
-  "$comment",
-  "deprecated",
-  "readOnly",
-  "writeOnly",
-]);
 
 /**
  * @param schemas all objects in `root` that are schemas, with their places
@@ -56,64 +46,83 @@ function rewritten(schema: Schema, place: string): Schema {
   const kept = Object.entries(schema).filter(([keyword]) => !ANNOTATIONS.has(keyword));
   const out: Record<string, unknown> = Object.fromEntries(kept);
   if (typeof out.pattern === "string") out.pattern = jsonPattern(out.pattern, `${place}/pattern`);
-  if (isObject(out.patternProperties)) {
-    out.patternProperties = Object.fromEntries(
-      Object.entries(out.patternProperties).map((
-        [key, value],
-      ) => [jsonPattern(key, `${place}/patternProperties`), value]),
-    );
-  }
   rewriteType(out);
-  rewriteLengths(out);
+  rewriteObject(out, place);
   rewriteFormat(out);
-  rewriteBounds(out, place);
-  return out;
-}
-
-/** The compiler counts characters of which some have to be escaped. */
-function rewriteLengths(out: Record<string, unknown>): void {
-  const { minLength, maxLength } = out;
-  if (minLength === undefined && maxLength === undefined) return;
-  delete out.minLength;
-  delete out.maxLength;
-  out.pattern = `^${ANY_CHARACTER}{${Number(minLength ?? 0)},${maxLength ?? ""}}$`;
-  delete out.format;
+  return withStandIns(out, place);
 }
 
 function rewriteFormat(out: Record<string, unknown>): void {
   const { format } = out;
-  if (format === undefined || (FORMATS.has(format) && out.pattern === undefined)) return;
+  const decidesAlone = out.pattern === undefined && !isCounted(out);
+  if (format === undefined || (FORMATS.has(format) && decidesAlone)) return;
   delete out.format;
-  if (format === "email" && out.pattern === undefined) out.pattern = EMAIL;
+  if (format === "email" && decidesAlone) out.pattern = EMAIL;
 }
 
-/** The compiler is exact about bounds on whole numbers only, and only where there are two of them. */
-function rewriteBounds(out: Record<string, unknown>, place: string): void {
-  const has = [...BOUNDS].some((keyword) => keyword in out);
-  if (!has) return;
+/** Each type by itself where rules of our own describe one of them. */
+function withStandIns(out: Schema, place: string): Schema {
   const types: readonly unknown[] = Array.isArray(out.type) ? out.type : [out.type];
-  if (types.includes("number")) {
-    refuse(
-      place,
-      "bounds a number that need not be whole, which cannot be enforced while text is generated. " +
-        "Leave the bounds out and check the result, or use the type integer",
-    );
-  }
-  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = out;
-  const most = Number.MAX_SAFE_INTEGER;
+  const options = types.map((type) => {
+    if (type === "string" && isCounted(out)) return counted(out);
+    if (type === "number" && isBounded(out)) return bounded(out, place);
+    return type === "integer" && isBounded(out) ? boundedInteger(out, place) : undefined;
+  });
+  if (options.every((option) => option === undefined)) return out;
+  if (types.length === 1) return options[0] ?? out;
+  const { type: _, ...rest } = out;
+  return { ...rest, anyOf: types.map((type, i) => options[i] ?? { ...out, type }) };
+}
+
+function isCounted(schema: Schema): boolean {
+  return schema.minLength !== undefined || schema.maxLength !== undefined;
+}
+
+function counted(schema: Schema): Schema {
+  const { minLength, maxLength } = schema;
+  return {
+    ...schema,
+    const: standInForString(Number(minLength ?? 0), Number(maxLength ?? Infinity)),
+  };
+}
+
+function isBounded(schema: Schema): boolean {
+  return [...BOUNDS].some((keyword) => keyword in schema);
+}
+
+const MOST = Number.MAX_SAFE_INTEGER;
+
+function bounded(schema: Schema, place: string): Schema {
+  const tightest = (included: unknown, open: unknown, sign: 1 | -1): Bound => {
+    const bounds: Bound[] = [{ value: sign * MOST, included: true }];
+    if (included !== undefined) bounds.push({ value: Number(included), included: true });
+    if (open !== undefined) bounds.push({ value: Number(open), included: false });
+    return bounds.reduce((a, b) => {
+      const isTighter = sign * (a.value - b.value) > 0 || (a.value === b.value && !b.included);
+      return isTighter ? b : a;
+    });
+  };
+  const least = tightest(schema.minimum, schema.exclusiveMinimum, -1);
+  const most = tightest(schema.maximum, schema.exclusiveMaximum, 1);
+  const isEmpty = least.value > most.value ||
+    (least.value === most.value && !(least.included && most.included));
+  if (isEmpty) refuse(place, "leaves no number between its bounds");
+  return { ...schema, const: standInForNumber(least, most) };
+}
+
+/** The compiler is exact about bounds on whole numbers where there are two of them. */
+function boundedInteger(schema: Schema, place: string): Schema {
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, ...rest } = schema;
   const low = Math.max(
-    Math.ceil(Number(minimum ?? -most)),
+    Math.ceil(Number(minimum ?? -MOST)),
     Math.floor(Number(exclusiveMinimum ?? -Infinity)) + 1,
   );
   const high = Math.min(
-    Math.floor(Number(maximum ?? most)),
+    Math.floor(Number(maximum ?? MOST)),
     Math.ceil(Number(exclusiveMaximum ?? Infinity)) - 1,
   );
   if (low > high) refuse(place, "leaves no whole number between its bounds");
-  delete out.exclusiveMinimum;
-  delete out.exclusiveMaximum;
-  out.minimum = low;
-  out.maximum = high;
+  return { ...rest, type: "integer", minimum: low, maximum: high };
 }
 
 /** Without a type, the compiler passes over what is said about values of one type. */

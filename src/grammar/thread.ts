@@ -1,6 +1,7 @@
 import { ArcticError } from "../errors.ts";
 import { workerUrl } from "../worker-url.ts";
 import type { ThreadReply, ThreadRequest } from "./messages.ts";
+import { computedMilliseconds } from "./thread-time.ts";
 import type { PackedVocabulary } from "./vocabulary.ts";
 
 /** A grammar thread as the main thread sees it: it answers, or it is lost. */
@@ -11,6 +12,7 @@ export class GrammarThread {
   readonly started: Promise<void>;
   readonly #worker: Worker;
   readonly #lost: (error: ArcticError) => void;
+  #task: string | undefined;
   #isLost = false;
 
   /**
@@ -35,6 +37,7 @@ export class GrammarThread {
     this.#worker.onmessage = ({ data }: MessageEvent<ThreadReply>) => {
       if (this.#isLost) return;
       if (data.type !== "started") return events.reply(data);
+      this.#task = data.task;
       // Idle threads do not keep the process alive.
       this.#worker.unref();
       resolve();
@@ -45,6 +48,11 @@ export class GrammarThread {
     };
     this.#worker.addEventListener("close", () => this.fail("it ended"));
     this.post({ type: "start", vocabulary });
+  }
+
+  /** Milliseconds that it has computed; undefined where nobody tells. */
+  get computed(): number | undefined {
+    return computedMilliseconds(this.#task);
   }
 
   post(request: ThreadRequest, transfer: readonly MessagePort[] = []): void {

@@ -45,6 +45,9 @@ class Saboteur {
   failAt = Infinity;
   /** What it throws; once. */
   error: Error | undefined;
+  /** Passes whose logits have been read, and the one that has no number among them. */
+  passes = 0;
+  poisonAt = Infinity;
   readonly seen = new Set<string>();
 
   wrap(backend: Backend): Backend {
@@ -60,10 +63,16 @@ class Saboteur {
             this.failAt = Infinity;
             throw this.error;
           }
-          return method(...args);
+          return name === "logits" ? this.#poisoned(method(...args)) : method(...args);
         };
       },
     });
+  }
+
+  async #poisoned(rows: unknown): Promise<unknown> {
+    const logits = await rows;
+    if (++this.passes === this.poisonAt && logits instanceof Float32Array) logits[0] = NaN;
+    return logits;
   }
 }
 
@@ -132,6 +141,26 @@ test(
   },
   120_000,
 );
+
+test("logits that are no numbers, whenever they come, fail their request, and the next one is right", async () => {
+  const { engine, saboteur, close } = await open();
+  const expected = await run(engine, { ...request, cacheSalt: "first" });
+  const { passes } = saboteur;
+  expect(passes).toBeGreaterThanOrEqual(6);
+  for (let n = passes - 5; n <= passes; n++) {
+    saboteur.passes = 0;
+    saboteur.poisonAt = n;
+    const cacheSalt = `at ${n}`;
+    const failed = await run(engine, { ...request, cacheSalt });
+    expect([n, failed.code, failed.ends]).toEqual([n, "engine_numerical_error", 0]);
+    expect(failed.tokens).toEqual(expected.tokens.slice(0, failed.tokens.length));
+    expect([n, engine.stats()]).toMatchObject([n, { running: 0, waiting: 0, pagesUsed: 0 }]);
+    saboteur.poisonAt = Infinity;
+    expect([n, await run(engine, { ...request, cacheSalt })]).toEqual([n, expected]);
+  }
+  expect(engine.stats().numericalErrors).toBe(6);
+  close();
+});
 
 test(
   "whichever operation loses the device, all end with that, and nothing runs after it",

@@ -43,10 +43,15 @@ export function admits(schema: unknown, value: unknown, root: unknown): boolean 
   }
   if (typeof value !== "object" || value === null) return true;
   const properties = (s.properties ?? {}) as Schema;
+  const patterns = Object.entries(s.patternProperties ?? {});
   return list(s.required).every((name) => Object.hasOwn(value, String(name))) &&
-    Object.entries(value).every(([name, item]) =>
-      under(properties[name] ?? s.additionalProperties ?? true, item)
-    );
+    Object.entries(value).every(([name, item]) => {
+      const matching = patterns.filter(([pattern]) => new RegExp(pattern, "u").test(name));
+      return under(s.propertyNames ?? true, name) && matching.every(([, part]) =>
+        under(part, item)
+      ) &&
+        under(properties[name] ?? (matching.length > 0 || (s.additionalProperties ?? true)), item);
+    });
 }
 
 function numberFits(s: Schema, value: number): boolean {

@@ -90,6 +90,34 @@ const schemas: Readonly<Record<string, object>> = {
     required: ["a"],
     additionalProperties: { type: "integer" },
   },
+  "required without a description": {
+    type: "object",
+    properties: { a: { type: "boolean" } },
+    required: ["b", "a"],
+    additionalProperties: { type: "integer" },
+  },
+  "only required": { required: ["z"] },
+  "values by any name": {
+    type: "object",
+    propertyNames: { type: "string" },
+    additionalProperties: { type: "integer" },
+  },
+  "values by listed names": {
+    type: "object",
+    propertyNames: { type: "string", enum: ["a", "b"] },
+    additionalProperties: { type: "integer" },
+    required: ["a"],
+  },
+  "values by short names": {
+    type: "object",
+    propertyNames: { maxLength: 3 },
+    additionalProperties: { type: "boolean" },
+  },
+  "values by a pattern": {
+    type: "object",
+    patternProperties: { "^[a-z]@$": { type: "null" } },
+    additionalProperties: false,
+  },
   "calls of tools": {
     anyOf: [
       tool("get_weather", { city: { type: "string" }, days: { type: "integer" } }),
@@ -133,6 +161,37 @@ describe.each(benches)("$name", ({ bench }) => {
       const written = new TextDecoder().decode(bench.bytes(tokens));
       if (ended) expect(written).toMatch(/^SELECT ([a-c]+|é)(, ([a-c]+|é))*;$/);
       else expect(written).toMatch(/^SELECT /);
+    }
+  });
+
+  test.each([
+    ["half of a surrogate pair", [0xed, 0xa0, 0x80], 1],
+    ["two bytes for one", [0xc1, 0x81], 0],
+    ["three bytes for two", [0xe0, 0x80, 0x80], 1],
+    ["four bytes for three", [0xf0, 0x80, 0x80, 0x80], 1],
+    ["beyond U+10FFFF", [0xf4, 0x90, 0x80, 0x80], 1],
+    ["beyond that", [0xf5, 0x80, 0x80, 0x80], 0],
+    ["no beginning", [0x80], 0],
+    ["no end", [0xe2, 0x82, 0x22], 2],
+    ["the euro sign", [0xe2, 0x82, 0xac, 0x22], 4],
+    ["the last character", [0xf4, 0x8f, 0xbf, 0xbf, 0x22], 5],
+  ])("bytes of a string are UTF-8: %s", async (_, bytes, admitted) => {
+    for (const schema of [{ type: "string" }, { type: "string", maxLength: 40 }]) {
+      const lease = await bench.grammars.compile({ kind: "json-schema", schema });
+      const constraint = bench.constraint(lease.id);
+      let count = -1;
+      for (const byte of [0x22, ...bytes]) {
+        await constraint.ready();
+        const id = bench.vocabulary.tokens.findIndex((token) =>
+          token.length === 1 && token[0] === byte
+        );
+        if (!constraint.admits(id)) break;
+        constraint.accept(id);
+        count++;
+      }
+      expect(count).toBe(admitted);
+      constraint.close();
+      lease.release();
     }
   });
 
