@@ -251,6 +251,8 @@ export const limits = {
   /** What following a grammar may take: each token pays in the first; the second is there from the start. */
   grammarTokenMilliseconds: 5,
   grammarBurstMilliseconds: 250,
+  /** How long a step waits for constraints that are not ready; then their requests sit out. */
+  constraintGraceMilliseconds: 5,
   /** A grammar thread that does not answer for this long is given up. */
   grammarAnswerMilliseconds: 5_000,
   /** Memory of a grammar thread, from which it is replaced when nobody needs it. */

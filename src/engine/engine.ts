@@ -8,11 +8,12 @@ import type { Backend, WeightSource } from "../model/backend.ts";
 import { ArcticModel, type OnRouting } from "../model/arctic.ts";
 import { ArcticError, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { type StepBatch, stepBatch } from "./batch.ts";
+import { stepBatch } from "./batch.ts";
 import type { EngineDoor, EngineStats } from "./door.ts";
 import type { EngineEvent } from "./events.ts";
 import { type Clock, Generation, type TextStream } from "./generation.ts";
 import type { Job } from "./job.ts";
+import { LateConstraints, type Lateness } from "./late-constraints.ts";
 import { type PageHash, PrefixCache } from "./prefix-cache.ts";
 import type { AttentionWindow, EngineRequest, GenerateRequest } from "./request.ts";
 import { type Part, Scheduler, type Step } from "./scheduler.ts";
@@ -65,6 +66,7 @@ export class Engine implements EngineDoor {
   readonly #chunkTokens: number;
   readonly #tokenizer: EngineTokenizer | undefined;
   readonly #clock: Clock;
+  readonly #late = new LateConstraints();
   #running = false;
   /** Why nothing can run any more. */
   #broken: unknown;
@@ -204,7 +206,7 @@ export class Engine implements EngineDoor {
     if (this.#running || this.#broken !== undefined) return;
     this.#running = true;
     try {
-      for (let step = this.#scheduler.next(); step; step = this.#scheduler.next()) {
+      for (let step = this.#next(); step; step = this.#next()) {
         await this.#step(step);
         // Whoever cancels, submits or reads has a turn, however little a step waits for.
         await new Promise((resolve) => setImmediate(resolve));
@@ -229,7 +231,8 @@ export class Engine implements EngineDoor {
       return;
     }
     this.#observe(step, this.#clock() - started);
-    await this.#ready(step, batch);
+    const asked = step.filter((_, i) => (batch.wanted[i] ?? []).length > 0).map(({ job }) => job);
+    const late = await this.#late.wait(asked, (job, error) => this.#fail(job, error));
     let row = 0;
     for (const [i, part] of step.entries()) {
       const positions = batch.wanted[i] ?? [];
@@ -237,9 +240,17 @@ export class Engine implements EngineDoor {
         row * this.vocabulary,
         (row + positions.length) * this.vocabulary,
       );
-      this.#finish(part, rows, positions);
+      this.#finish(part, rows, positions, late.get(part.job));
       row += positions.length;
     }
+  }
+
+  /** The next step, after the jobs whose constraints have become ready have been asked for their token. */
+  #next(): Step | undefined {
+    for (const [job, { logits, positions }] of this.#late.taken()) {
+      if (this.#scheduler.has(job)) this.#accept(job, logits, positions);
+    }
+    return this.#scheduler.next();
   }
 
   #observe(step: Step, ms: number): void {
@@ -249,17 +260,14 @@ export class Engine implements EngineDoor {
     this.#steps += 1;
   }
 
-  /** Waits for the constraints whose jobs are about to be asked for a token. */
-  async #ready(step: Step, { wanted }: StepBatch): Promise<void> {
-    const waits = step.flatMap(({ job }, i) => {
-      const ready = (wanted[i] ?? []).length > 0 ? job.ready() : undefined;
-      return ready ? [ready.catch((error) => this.#fail(job, error))] : [];
-    });
-    if (waits.length > 0) await Promise.all(waits);
-  }
-
   /** What a step means for one of its jobs. */
-  #finish({ job, rows }: Part, logits: Float32Array, positions: readonly number[]): void {
+  #finish(
+    { job, rows }: Part,
+    logits: Float32Array,
+    positions: readonly number[],
+    late: Lateness | undefined,
+  ): void {
+    if (positions.length > 0) this.#late.forget(job);
     // The request may have been cancelled meanwhile: then nobody waits for these logits.
     if (!this.#scheduler.has(job)) return;
     const { sequence } = job;
@@ -267,6 +275,13 @@ export class Engine implements EngineDoor {
     sequence.advance(rows);
     this.#evictedTokens += sequence.evicted - evicted;
     job.progress(sequence.stored);
+    if (late === undefined) return this.#accept(job, logits, positions);
+    this.#late.park(job, late, logits, positions);
+    late.ready.then(() => this.#start());
+  }
+
+  #accept(job: Job, logits: Float32Array, positions: readonly number[]): void {
+    const { sequence } = job;
     try {
       for (const [i, position] of positions.entries()) {
         const row = logits.subarray(i * this.vocabulary, (i + 1) * this.vocabulary);
@@ -285,13 +300,21 @@ export class Engine implements EngineDoor {
   }
 
   #fail(job: Job, error: unknown): void {
-    if (this.#scheduler.remove(job)) job.fail(error);
+    this.#late.forget(job);
+    let isHere = true;
+    try {
+      isHere = this.#scheduler.remove(job);
+    } finally {
+      // Also where the pages do not add up any more: its reader is to have an end.
+      if (isHere) job.fail(error);
+    }
   }
 
   /** Nothing can run any more: neither what is here nor what comes. */
   #breakDown(error: unknown): void {
     this.#broken ??= error;
     for (const job of this.#scheduler.jobs()) this.#fail(job, error);
+    this.#late.clear();
   }
 }
 

@@ -108,7 +108,7 @@ export class Scheduler {
     const decoding = parts.length;
     const { chunkTokens, logitRows, pace } = this.#options;
     // Where more wait than generate, their first tokens are worth a stall to the few.
-    const prompts = this.#running.filter((entry) => !isGenerating(entry)).length;
+    const prompts = this.#running.filter(({ job }) => job.sequence.pending > 1).length;
     const isBurst = prompts + this.#waiting.length > decoding;
     let rows = chunkTokens - decoding;
     if (!isBurst) rows = Math.min(rows, pace.promptRows(decoding));
