@@ -1,6 +1,7 @@
 // Products for a software adapter, whose subgroup is a vector register of 8 lanes. It loads lane by
 // lane, so loads are what a product costs: each brings four words of a row, and one load of x brings
 // 8 words that every lane needs, passed on by broadcasts. Each lane has rows to itself.
+// The Params of a kernel that uses this end with `zero`, which is 0.
 const ROW_LANES = 8u;
 
 // Asks for the cache lines of `vec4s` vec4s from `first` on before they are needed, so that many are

@@ -70,7 +70,7 @@ export async function benchServe(options: BenchOptions, context: Context): Promi
     return await report(target, new Prompts(SMALL_VOCABULARY), options, context);
   }
   const kvTokens = (source: Model) => servedTokens(source, options.context);
-  const opened = await openModelForRun(options, context, undefined, kvTokens);
+  const opened = await openModelForRun(options, context, {}, kvTokens);
   try {
     const prompts = new Prompts(opened.source.config.vocabulary);
     return await report(engineTarget(opened.engine), prompts, options, context);

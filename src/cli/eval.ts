@@ -29,7 +29,7 @@ export async function evaluate(
   const opened = await openModelForRun(
     options,
     context,
-    (layer, routing) => histogram?.add(layer, routing),
+    { onRouting: (layer, routing) => histogram?.add(layer, routing) },
   );
   try {
     histogram = new ExpertHistogram(opened.source.config);

@@ -37,14 +37,13 @@ export interface RunOptions {
 /**
  * Opens the model, its tokenizer and a device, and says on standard error what it runs on. Without
  * a model of the user's it is the embedded one.
- * @param onRouting sees which experts every row was routed to
  * @param kvTokens tokens whose keys and values are kept at once; by default those of one context
  * @throws ArcticError `usage_no_model`, or what reader, tokenizer and backend throw
  */
 export async function openModelForRun(
   options: RunOptions,
   context: Surroundings,
-  onRouting?: EngineOptions["onRouting"],
+  watcher: Pick<EngineOptions, "onLayer" | "onRouting"> = {},
   kvTokens?: number | ((source: Model) => number),
 ): Promise<OpenModel> {
   const folder = options.model ?? embeddedModelFolder();
@@ -61,7 +60,7 @@ export async function openModelForRun(
     const extent = { kvTokens: typeof kvTokens === "function" ? kvTokens(source) : kvTokens ?? 0 };
     const forEngine = backendOptions(source, extent);
     const backend = await openBackend(options.backend, source, forEngine, context);
-    const engine = await load(source, backend, tokenizer, context, { ...extent, onRouting });
+    const engine = await load(source, backend, tokenizer, context, { ...extent, ...watcher });
     const close = () => {
       // A device waits for all it was given. After an interrupt the process's end frees everything.
       if (context.signal.aborted) return;

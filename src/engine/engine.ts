@@ -5,7 +5,7 @@
  */
 
 import type { Backend, WeightSource } from "../model/backend.ts";
-import { ArcticModel, type OnRouting } from "../model/arctic.ts";
+import { ArcticModel, type Watcher } from "../model/arctic.ts";
 import { ArcticError, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { stepBatch } from "./batch.ts";
@@ -28,7 +28,7 @@ export interface EngineTokenizer {
   textStream(prompt: readonly number[]): TextStream;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends Watcher {
   /** Rows of the largest forward pass. */
   readonly chunkTokens?: number;
   /** Tokens whose keys and values there is room for, of all requests together; at least one context. */
@@ -36,7 +36,6 @@ export interface EngineOptions {
   readonly tokenizer?: EngineTokenizer | undefined;
   readonly clock?: Clock;
   readonly onLoad?: (done: number, total: number) => void;
-  readonly onRouting?: OnRouting | undefined;
   readonly pageHash?: PageHash;
 }
 
@@ -107,7 +106,7 @@ export class Engine implements EngineDoor {
     backend: Backend,
     options: EngineOptions = {},
   ): Promise<Engine> {
-    const model = await ArcticModel.load(source, backend, options.onLoad, options.onRouting);
+    const model = await ArcticModel.load(source, backend, options.onLoad, options);
     return new Engine(source, backend, model, options);
   }
 
@@ -285,8 +284,9 @@ export class Engine implements EngineDoor {
     try {
       for (const [i, position] of positions.entries()) {
         const row = logits.subarray(i * this.vocabulary, (i + 1) * this.vocabulary);
+        const goesOn = job.accept(row, position);
         if (job.wants === "last") this.#generatedTokens += 1;
-        if (job.accept(row, position)) continue;
+        if (goesOn) continue;
         sequence.publish();
         this.#scheduler.remove(job);
         return;

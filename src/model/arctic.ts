@@ -71,8 +71,13 @@ interface Workspace {
   readonly inner: Activations;
 }
 
-/** Sees the router's choice for every row that passes a layer's mixture of experts. */
-export type OnRouting = (layer: number, routing: Routing) => void;
+/** Who watches forward passes. */
+export interface Watcher {
+  /** Sees the router's choice for every row that passes a layer's mixture of experts. */
+  readonly onRouting?: ((layer: number, routing: Routing) => void) | undefined;
+  /** A layer has been computed, or at least recorded. */
+  readonly onLayer?: (() => void) | undefined;
+}
 
 export class ArcticModel {
   readonly #backend: Backend;
@@ -82,14 +87,14 @@ export class ArcticModel {
   readonly #norm: Weights;
   readonly #head: Matrix;
   readonly #work: Workspace;
-  readonly #onRouting: OnRouting;
+  readonly #watcher: Watcher;
 
   private constructor(
     backend: Backend,
     eps: number,
     weights: { embedding: Table; layers: readonly Layer[]; norm: Weights; head: Matrix },
     work: Workspace,
-    onRouting: OnRouting,
+    watcher: Watcher,
   ) {
     this.#backend = backend;
     this.#eps = eps;
@@ -98,7 +103,7 @@ export class ArcticModel {
     this.#norm = weights.norm;
     this.#head = weights.head;
     this.#work = work;
-    this.#onRouting = onRouting;
+    this.#watcher = watcher;
   }
 
   /**
@@ -109,7 +114,7 @@ export class ArcticModel {
     source: WeightSource,
     backend: Backend,
     onProgress: (done: number, total: number) => void = () => {},
-    onRouting: OnRouting = () => {},
+    watcher: Watcher = {},
   ): Promise<ArcticModel> {
     const { config } = source;
     const layers: Layer[] = [];
@@ -133,7 +138,7 @@ export class ArcticModel {
       residual: backend.activations(layerKinds.includes("parallel-moe") ? hiddenSize : 1),
       inner: backend.activations(layerKinds.includes("dense") ? intermediateSize : 1),
     };
-    return new ArcticModel(backend, config.normEps, weights, work, onRouting);
+    return new ArcticModel(backend, config.normEps, weights, work, watcher);
   }
 
   /**
@@ -150,6 +155,7 @@ export class ArcticModel {
       if (layer.kind === "parallel-moe") await this.#parallelLayer(layer);
       else if (layer.kind === "serial-moe") await this.#serialLayer(layer);
       else this.#denseLayer(layer);
+      this.#watcher.onLayer?.();
     }
     backend.rmsNorm([y], x, [this.#norm], this.#eps);
     return backend.logits(this.#head, y);
@@ -193,7 +199,7 @@ export class ArcticModel {
   /** x += sum over the chosen experts of weight * mlp(z) */
   async #experts({ experts }: Mixture, routing: Routing): Promise<void> {
     const { x, z } = this.#work;
-    this.#onRouting(experts.layer, routing);
+    this.#watcher.onRouting?.(experts.layer, routing);
     await this.#backend.expertMlp(x, experts, routing, z);
   }
 

@@ -18,7 +18,11 @@ const gauges: readonly Reading[] = [
 
 const counters: readonly Reading[] = [
   ["engine_steps_total", "Forward passes.", (s) => s.steps],
-  ["prompt_tokens_total", "Prompt tokens read.", (s) => s.promptTokens],
+  [
+    "prompt_tokens_total",
+    "Prompt tokens of admitted requests, cached ones included.",
+    (s) => s.promptTokens,
+  ],
   ["generation_tokens_total", "Tokens generated.", (s) => s.generatedTokens],
   ["num_preemptions_total", "Requests that gave up their pages to others.", (s) => s.preemptions],
   ["prefix_cache_queries_total", "Tokens looked up in the prefix cache.", (s) => s.prefixQueries],

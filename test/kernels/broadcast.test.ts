@@ -5,7 +5,7 @@ import { gateUpMatmulFp8 as cpuGateUp } from "../../src/backend/cpu/gate-up-matm
 import { matmulFp8 as cpuMatmul } from "../../src/backend/cpu/matmul-fp8.ts";
 import {
   BROADCAST_LANES,
-  broadcastsMany,
+  broadcastsMatmul,
   recordProduct,
 } from "../../src/backend/gpu/fp8-product.ts";
 import { BROADCAST_GATE_UP } from "../../src/backend/gpu/gate-up-matmul-fp8.ts";
@@ -29,9 +29,9 @@ for (const { name, gpu } of devices) {
   test(`${name}: chosen for subgroups of ${BROADCAST_LANES} without uniform loads`, () => {
     const { software, uniformLoads } = gpu.info;
     const able = software && gpu.subgroupSize === BROADCAST_LANES;
-    expect(broadcastsMany(gpu)).toBe(able && !uniformLoads);
+    expect(broadcastsMatmul(gpu)).toBe(able && !uniformLoads);
     const faster = { ...gpu.info, uniformLoads: true };
-    expect(broadcastsMany(Object.create(gpu, { info: { value: faster } }))).toBeFalse();
+    expect(broadcastsMatmul(Object.create(gpu, { info: { value: faster } }))).toBeFalse();
   });
 
   if (gpu.subgroupSize !== BROADCAST_LANES) continue;

@@ -43,6 +43,9 @@ for (const { name, gpu } of devices) {
           cpuExpertDown(bound, magnitudes(down), input.map(Math.abs), chosen, own);
         }
 
+        // What lies behind the last pair may be anything.
+        const around = new Float32Array((pairs + 1) * width).fill(NaN);
+        around.set(h);
         const out = { data: upload(gpu, before), width: hidden };
         const [first, second] = experts.map(({ record }) => upload(gpu, record));
         expertDown(gpu, {
@@ -50,7 +53,7 @@ for (const { name, gpu } of devices) {
           a: { record: first!, first: 0, count: a.length },
           b: b === null ? null : { record: second!, first: a.length, count: b.length },
           routes: upload(gpu, routesOf(a, b ?? [], weights)),
-          h: uploadRows(gpu, h, pairs, width),
+          h: uploadRows(gpu, around, pairs + 1, width),
         }, out);
         expect(difference(await download(gpu, out, 9 * hidden), want, bound)).toBeNull();
       });

@@ -21,6 +21,12 @@ for (const { name, gpu } of devices) {
       test(`expert-gate-up (${name}) ${hidden} to ${width}, rows ${a} and ${b}`, async () => {
         const experts = [randomExpert(hidden, width, 1), randomExpert(hidden, width, 2)] as const;
         const x = randomValues(9 * hidden, 3);
+        // Rows that chose neither may be NaN.
+        for (let row = 0; row < 9; row++) {
+          if (![...a, ...(b ?? [])].some((chosen) => chosen === row)) {
+            x.fill(NaN, row * hidden, (row + 1) * hidden);
+          }
+        }
         const pairs = a.length + (b?.length ?? 0);
         const padded = Math.ceil(width / 4) * 4;
         const h = { data: upload(gpu, new Float32Array(pairs * padded)), width: padded };

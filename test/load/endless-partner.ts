@@ -31,7 +31,7 @@ const TEXT = 2_048;
 export class Partner {
   readonly #process: ReturnType<typeof start>;
   readonly #questions: string[] = [];
-  readonly #counts: ((count: Count) => void)[] = [];
+  readonly #counts: PromiseWithResolvers<Count>[] = [];
   #text = "";
 
   private constructor(seed: string) {
@@ -41,7 +41,13 @@ export class Partner {
   /** @param seed of the questions */
   static async open(seed: string): Promise<Partner> {
     const partner = new Partner(seed);
-    await new Promise<void>((resolve) => partner.#listen(resolve));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    partner.#listen(resolve).then(() => {
+      const error = new Error("The other side of the conversation has ended.");
+      for (const count of partner.#counts) count.reject(error);
+      reject(error);
+    });
+    await promise;
     return partner;
   }
 
@@ -61,7 +67,9 @@ export class Partner {
   count(): Promise<Count> {
     this.#tellText();
     this.#say("count");
-    return new Promise((resolve) => this.#counts.push(resolve));
+    const count = Promise.withResolvers<Count>();
+    this.#counts.push(count);
+    return count.promise;
   }
 
   close(): void {
@@ -86,7 +94,7 @@ export class Partner {
       for (const line of lines) {
         const told = JSON.parse(line) as Told;
         if ("question" in told) this.#questions.push(told.question);
-        else this.#counts.shift()?.(told);
+        else this.#counts.shift()?.resolve(told);
       }
       if (this.#questions.length === AHEAD) ready();
     }
@@ -110,15 +118,20 @@ function run(seed: string): void {
   const turns = demoTurns(seed);
   const references: string[] = [];
   const conversation = new Conversation(demoSchema, references);
+  const prepared: string[] = [];
   const prepare = () => {
     const { question, sql } = turns.next().value;
-    references.push(sql);
+    prepared.push(sql);
     tell({ question });
+  };
+  const asked = () => {
+    references.push(prepared.shift() ?? "");
+    prepare();
   };
   for (let i = 0; i < AHEAD; i++) prepare();
   createInterface({ input: process.stdin }).on("line", (line) => {
     const said = JSON.parse(line) as Said;
-    if (said === "asked") prepare();
+    if (said === "asked") asked();
     else if (said === "count") tell({ turns: conversation.take(), recent: conversation.recent });
     else conversation.push(said.text);
   });

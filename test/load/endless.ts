@@ -105,6 +105,7 @@ async function generate(
     ...(asked && { constraint: asked }),
   });
   const filledAt = sinks + window + 1 - prompt.length;
+  if (filledAt <= 0) throw new Error(`The prompt alone fills a window of ${window} tokens.`);
   const recorder = new Recorder({ filledAt, tokens, engine, device, partner });
   let end: Extract<EngineEvent, { type: "end" }> | undefined;
   for await (const event of events) {

@@ -4,7 +4,7 @@ import { type HeadShape, type KvPages, slotRow, visibleEntries } from "./kv-page
 import type { RopeTable } from "./rope.ts";
 import { Workspace } from "./workspace.ts";
 
-/** Slots whose rotated keys are held at once, a multiple of 4: all would be garbage by the MB. */
+/** Slots whose rotated keys are held at once, a multiple of 4: all of them would not stay in the cache. */
 const SLOTS = 32;
 
 /**

@@ -81,23 +81,14 @@ export function runPart(job: Job, from: number, to: number, workspace: Workspace
     case "expert-down":
       expertDown(job.out, job.matrix, job.h, job.rows, job.weights, from, to, workspace);
       return;
-    case "attention": {
-      const { out, qkv, kv, view, position, rows, table, shape } = job;
-      if (rows === 1) {
-        attentionDecode(out, qkv, kv, view, position, table, shape, from, to, workspace);
-      } else {attentionPrefill(
-          out,
-          qkv,
-          kv,
-          view,
-          position,
-          rows,
-          table,
-          shape,
-          from,
-          to,
-          workspace,
-        );}
-    }
+    case "attention":
+      attend(job, from, to, workspace);
   }
+}
+
+function attend(job: AttentionJob, from: number, to: number, workspace: Workspace): void {
+  const { out, qkv, kv, view, position, rows, table, shape } = job;
+  const where = [table, shape, from, to, workspace] as const;
+  if (rows === 1) attentionDecode(out, qkv, kv, view, position, ...where);
+  else attentionPrefill(out, qkv, kv, view, position, rows, ...where);
 }

@@ -3,8 +3,8 @@
  * values to the collector would leave a quarter of a megabyte each time, and the resident set of an
  * endless stream would follow the collector's mood.
  *
- * An array is as long as the longest that was asked for under its name, or longer than asked for now;
- * it holds what its last user left there. Two that are in use at once need two names.
+ * An array may be longer than asked for, and holds what its last user left there. Two that are in use
+ * at once need two names.
  */
 export class Workspace {
   readonly #doubles = new Map<string, Float64Array<ArrayBuffer>>();
@@ -45,7 +45,8 @@ function kept<A extends { readonly length: number }>(
 ): A {
   const held = arrays.get(name);
   if (held !== undefined && held.length >= length) return held;
-  const made = make(length);
+  // One that grows token by token is not made anew for each.
+  const made = make(held === undefined ? length : Math.max(length, 2 * held.length));
   arrays.set(name, made);
   return made;
 }

@@ -1,6 +1,6 @@
 import type { Gpu } from "./context.ts";
 import { type ExpertStep, isMany } from "./expert-gate-up.ts";
-import { broadcasts, folded, lanes, type TokenRows } from "./fp8-product.ts";
+import { broadcasts, folded, lanes, type TokenRows, ZERO } from "./fp8-product.ts";
 
 /** out[row of pair i] += weight of pair i * (down h[i]) for the step's pairs. */
 export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
@@ -21,13 +21,13 @@ export function expertDown(gpu: Gpu, step: ExpertStep, out: TokenRows): void {
       broadcast
         ? gpu.pipeline("expert-down.many.broadcast")
         : gpu.pipeline("expert-down.many", { LANES: lanes(gpu) }),
-      [gpu.params([...values, a.first, a.count, 0]), a.record, routes, h.data, out.data],
+      [gpu.params([...values, a.first, a.count, ZERO]), a.record, routes, h.data, out.data],
       [columns, folds, Math.ceil(a.count / (broadcast ? 4 : 2))],
     );
     return;
   }
   const [columns, folds] = folded(Math.ceil(layout.hidden / 16));
-  const params = gpu.params([...values, b === null ? 1 : 2, a.first, (b ?? a).first, 0]);
+  const params = gpu.params([...values, b === null ? 1 : 2, a.first, (b ?? a).first, ZERO]);
   gpu.dispatch(
     broadcasts(gpu)
       ? gpu.pipeline("expert-down.broadcast")

@@ -1,6 +1,6 @@
 import { assert } from "../../assert.ts";
 import type { Binding, Gpu } from "./context.ts";
-import { broadcasts, folded, lanes, type TokenRows } from "./fp8-product.ts";
+import { broadcasts, folded, lanes, type TokenRows, ZERO } from "./fp8-product.ts";
 
 /** Where the parts of every expert's record begin, in u32 words, and its shape. */
 export interface ExpertLayout {
@@ -36,10 +36,10 @@ export interface ExpertStep {
   readonly h: TokenRows;
 }
 
-/** Tokens of one expert from which two at a time beat one at a time. */
+/** Tokens of one expert from which several at a time beat one at a time. */
 export const MANY_TOKENS = 2;
 
-/** Whether the step's tokens are taken two at a time. */
+/** Whether the step's tokens are taken several at a time. */
 export function isMany({ a, b }: ExpertStep): boolean {
   const many = a.count >= MANY_TOKENS;
   assert(
@@ -68,13 +68,13 @@ export function expertGateUp(gpu: Gpu, step: ExpertStep, x: TokenRows): void {
       broadcast
         ? gpu.pipeline("expert-gate-up.many.broadcast")
         : gpu.pipeline("expert-gate-up.many", { LANES: lanes(gpu) }),
-      [gpu.params([...values, a.count, 0]), a.record, routes, x.data, h.data],
+      [gpu.params([...values, a.count, ZERO]), a.record, routes, x.data, h.data],
       [columns, folds, Math.ceil(a.count / (broadcast ? 4 : 2))],
     );
     return;
   }
   const [columns, folds] = folded(Math.ceil(layout.width / 8));
-  const params = gpu.params([...values, (b ?? a).first, 0]);
+  const params = gpu.params([...values, (b ?? a).first, ZERO]);
   gpu.dispatch(
     broadcasts(gpu)
       ? gpu.pipeline("expert-gate-up.broadcast")

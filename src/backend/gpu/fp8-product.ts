@@ -53,7 +53,7 @@ export interface ProductKernel {
 /** Weights from which a product of several tokens is worth a kernel that takes longer to compile. */
 const STAGED_WEIGHTS = 2 ** 18;
 
-/** Lanes of a workgroup of the .broadcast kernels, its only subgroup; tokens of one, where there are several. */
+/** Lanes of a workgroup of the .broadcast kernels, its only subgroup; in matmuls also its tokens. */
 export const BROADCAST_LANES = 8;
 
 /** Whether x passes through workgroup memory, and lanes are rows: the .staged kernels. */
@@ -61,18 +61,21 @@ export function isStaged(gpu: Gpu, { matrix }: Product): boolean {
   return isSoftware(gpu) && gpu.info.uniformLoads && matrix.rows * matrix.cols >= STAGED_WEIGHTS;
 }
 
-/** Whether lanes share x by broadcasts: the .broadcast kernels of one token. */
+/** Whether lanes share x by broadcasts: the .broadcast kernels of matvecs and experts. */
 export function broadcasts(gpu: Gpu): boolean {
   return gpu.info.software && gpu.subgroupSize === BROADCAST_LANES;
 }
 
 /**
- * The .broadcast kernels of several tokens: only for adapters that load lane by lane even what is the
- * same for all lanes.
+ * The .broadcast kernels of matmuls: only for adapters that load lane by lane even what is the same for
+ * all lanes.
  */
-export function broadcastsMany(gpu: Gpu): boolean {
+export function broadcastsMatmul(gpu: Gpu): boolean {
   return broadcasts(gpu) && !gpu.info.uniformLoads;
 }
+
+/** The last parameter of kernels that use kernels/lib/fp8-rows.wgsl; others do not read it. */
+export const ZERO = 0;
 
 /** Records one dispatch for each part of the matrix. */
 export function recordProduct(gpu: Gpu, product: Product, choice: ProductKernel): void {
@@ -91,7 +94,7 @@ export function recordProduct(gpu: Gpu, product: Product, choice: ProductKernel)
       product.add ? 1 : 0,
       product.xFirst,
       product.outFirst,
-      0,
+      ZERO,
     ]);
     const [columns, folds] = folded(Math.ceil(part.outputs / choice.outputsPerGroup));
     gpu.dispatch(

@@ -2,7 +2,7 @@ import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
 import {
   BROADCAST_LANES,
-  broadcastsMany,
+  broadcastsMatmul,
   isSoftware,
   isStaged,
   lanes,
@@ -36,7 +36,7 @@ export function gateUpMatmulFp8(gpu: Gpu, product: Product): void {
 
 function choice(gpu: Gpu, product: Product): ProductKernel {
   if (isStaged(gpu, product)) return STAGED_GATE_UP;
-  return broadcastsMany(gpu) ? BROADCAST_GATE_UP : unstaged(gpu, product);
+  return broadcastsMatmul(gpu) ? BROADCAST_GATE_UP : unstaged(gpu, product);
 }
 
 function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {

@@ -2,7 +2,7 @@ import { assert } from "../../assert.ts";
 import type { Gpu } from "./context.ts";
 import {
   BROADCAST_LANES,
-  broadcastsMany,
+  broadcastsMatmul,
   isSoftware,
   isStaged,
   lanes,
@@ -38,7 +38,7 @@ export function matmulFp8(gpu: Gpu, product: Product): void {
 
 function choice(gpu: Gpu, product: Product): ProductKernel {
   if (isStaged(gpu, product)) return STAGED_MATMUL;
-  return broadcastsMany(gpu) ? BROADCAST_MATMUL : unstaged(gpu, product);
+  return broadcastsMatmul(gpu) ? BROADCAST_MATMUL : unstaged(gpu, product);
 }
 
 function unstaged(gpu: Gpu, { tokens }: Product): ProductKernel {

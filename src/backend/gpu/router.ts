@@ -10,6 +10,12 @@ const TILE_ROWS = 4;
 const SMALL_EXPERTS = 256;
 const SMALL_ROUTER = 2 ** 16;
 
+/** Whether router.small is the kernel for so many rows. */
+export function isSmallRouter(gpu: Gpu, hidden: number, experts: number, rows: number): boolean {
+  const weights = hidden * experts;
+  return isSmall(gpu, weights, rows) && weights <= SMALL_ROUTER && experts <= SMALL_EXPERTS;
+}
+
 /**
  * Which experts a row takes: softmax over all in f32, the k largest (ties: the lower id), divided by
  * their sum when k > 1. Owns the logits and the choice of one batch.
@@ -42,7 +48,7 @@ export class Router {
    */
   record(x: Binding, router: Binding, rows: number): Binding {
     assert(rows >= 1 && rows <= this.#maxRows, `${rows} rows, ${this.#maxRows} at most`);
-    if (this.#isSmall(rows)) {
+    if (isSmallRouter(this.#gpu, this.#hidden, this.#experts, rows)) {
       const params = this.#gpu.params([rows, this.#k, this.#hidden, this.#experts]);
       this.#gpu.dispatch(
         this.#gpu.pipeline("router.small"),
@@ -76,12 +82,6 @@ export class Router {
       [rows],
     );
     return { ...this.#routing, size: rows * this.#k * 8 };
-  }
-
-  #isSmall(rows: number): boolean {
-    const weights = this.#hidden * this.#experts;
-    return isSmall(this.#gpu, weights, rows) && weights <= SMALL_ROUTER &&
-      this.#experts <= SMALL_EXPERTS;
   }
 
   /**

@@ -7,6 +7,7 @@ import type { ModelConfig } from "../../../weights-manifest/config.ts";
 import { type Binding, type Gpu, whole } from "./context.ts";
 import { type HeadShape, kvWidth, qkvWidth } from "./head-shape.ts";
 import { isSmall } from "./product-small.ts";
+import { isSmallRouter } from "./router.ts";
 
 /** What a kernel binds: zeros that it reads, one of two buffers that it may write, or zero parameters. */
 type Kind = "read" | "write" | "write too" | "params";
@@ -23,7 +24,7 @@ export function warmUp(gpu: Gpu, config: ModelConfig, shape: HeadShape, slots: n
     "write too": whole(gpu.buffer("warm-up", 256)),
     params: gpu.params(new Array(16).fill(0)),
   };
-  for (const [kernel, constants, kinds] of smallKernels(config, shape, slots)) {
+  for (const [kernel, constants, kinds] of smallKernels(gpu, config, shape, slots)) {
     gpu.dispatch(gpu.pipeline(kernel, constants), kinds.map((kind) => bindings[kind]), [1]);
   }
   // Not before: while the driver compiles, it makes no pipelines.
@@ -32,6 +33,7 @@ export function warmUp(gpu: Gpu, config: ModelConfig, shape: HeadShape, slots: n
 
 /** Each with the constants that the ops give it. */
 function smallKernels(
+  gpu: Gpu,
   { hiddenSize, normEps, experts }: ModelConfig,
   shape: HeadShape,
   slots: number,
@@ -47,6 +49,8 @@ function smallKernels(
     ["embed", { WIDTH: hiddenSize }, ["write", "read", "read", "params"]],
     ["rope", rope, ["write", "read", "read"]],
     ["kv-write", kvWrite, ["read", "read", "write", "write too"]],
-    ...(experts > 0 ? [["router.small", {}, ["read", "read", "write", "params"]] as const] : []),
+    ...(experts > 0 && isSmallRouter(gpu, hiddenSize, experts, 1)
+      ? [["router.small", {}, ["read", "read", "write", "params"]] as const]
+      : []),
   ];
 }
