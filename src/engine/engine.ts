@@ -231,7 +231,7 @@ export class Engine implements EngineDoor {
     }
     this.#observe(step, this.#clock() - started);
     const asked = step.filter((_, i) => (batch.wanted[i] ?? []).length > 0).map(({ job }) => job);
-    const late = await this.#late.wait(asked, (job, error) => this.#fail(job, error));
+    const late = await this.#late.wait(asked, (job, error) => this.#failed(job, error));
     let row = 0;
     for (const [i, part] of step.entries()) {
       const positions = batch.wanted[i] ?? [];
@@ -310,10 +310,25 @@ export class Engine implements EngineDoor {
     }
   }
 
+  /** The same outside a step, where nobody would hear that the engine itself is at fault. */
+  #failed(job: Job, error: unknown): void {
+    try {
+      this.#fail(job, error);
+    } catch (fault) {
+      this.#breakDown(fault);
+    }
+  }
+
   /** Nothing can run any more: neither what is here nor what comes. */
   #breakDown(error: unknown): void {
     this.#broken ??= error;
-    for (const job of this.#scheduler.jobs()) this.#fail(job, error);
+    for (const job of this.#scheduler.jobs()) {
+      try {
+        this.#fail(job, error);
+      } catch {
+        // Pages that do not add up for one do not for the others; each has been told why it ends.
+      }
+    }
     this.#late.clear();
   }
 }

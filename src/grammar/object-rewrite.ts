@@ -15,12 +15,22 @@ export function rewriteObject(out: Schema, place: string): void {
 
 /** Where a schema says of names what they are, the compiler does not look at the values. */
 function rewriteNames(out: Schema, place: string): void {
-  const { propertyNames: names, additionalProperties } = out;
+  const { propertyNames: names } = out;
   delete out.propertyNames;
-  if (names === undefined || names === true || additionalProperties === false) return;
-  const values = isObject(additionalProperties) ? additionalProperties : {};
-  const { type = "string", enum: listed, pattern, minLength, maxLength, ...others } =
+  if (names === undefined || names === true) return;
+  const values = otherValues(out);
+  if (values === undefined) {
+    if (isObject(out.properties) && Object.keys(out.properties).length > 0) {
+      refuse(
+        `${place}/propertyNames`,
+        "says nothing where all names are in properties. Leave it out",
+      );
+    }
+    return;
+  }
+  const { type = "string", const: only, enum: several, pattern, minLength, maxLength, ...others } =
     isObject(names) ? names : { type: names };
+  const listed = only === undefined ? several : [only];
   const isKnown = Object.keys(others).every((keyword) => ANNOTATIONS.has(keyword));
   if (type !== "string" || !isKnown) {
     refuse(
@@ -57,18 +67,24 @@ function rewritePatterns(out: Schema, place: string): void {
 /** What is required without being described: the compiler knows no such property. */
 function rewriteRequired(out: Schema, place: string): void {
   if (!Array.isArray(out.required)) return;
-  const { properties, additionalProperties } = out;
-  const known = isObject(properties) ? properties : {};
+  const known = isObject(out.properties) ? out.properties : {};
   const missing = out.required.map(String).filter((name) => !Object.hasOwn(known, name));
   if (missing.length === 0) return;
-  if (additionalProperties === false) {
-    refuse(place, `requires ${quoted(missing[0] ?? "")}, which is none of its properties`);
+  const values = otherValues(out);
+  if (values === undefined) {
+    return refuse(place, `requires ${quoted(missing[0] ?? "")}, which is none of its properties`);
   }
-  const values = isObject(additionalProperties) ? additionalProperties : {};
   out.properties = Object.fromEntries([
     ...Object.entries(known),
     ...missing.map((name) => [name, values]),
   ]);
+}
+
+/** What properties are that nothing else describes; undefined where there are none. */
+function otherValues({ additionalProperties, unevaluatedProperties }: Schema): unknown {
+  const others = additionalProperties ?? unevaluatedProperties;
+  if (others === false) return undefined;
+  return isObject(others) ? others : {};
 }
 
 function refuseBeside(out: Schema, other: string, keyword: string, place: string): void {

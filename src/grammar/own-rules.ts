@@ -41,6 +41,5 @@ function rule(rules: Rules, [kind, ...words]: readonly string[]): string {
     value: Number(word(at)),
     included: word(at + 1) === "true",
   });
-  return boundedNumber(rules, bound(0), bound(2)) ??
-    rules.define("number_none", () => "number_none");
+  return defined(boundedNumber(rules, bound(0), bound(2)), "a number between bounds");
 }

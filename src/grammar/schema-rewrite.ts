@@ -3,11 +3,12 @@
  * JSON or that the schema does not admit, the schema is made a little narrower.
  */
 
-import type { Bound } from "./bounded-number.ts";
+import { type Bound, boundedNumber } from "./bounded-number.ts";
 import { jsonPattern } from "./json-pattern.ts";
 import { rewriteObject } from "./object-rewrite.ts";
 import { standInForNumber, standInForString } from "./own-rules.ts";
 import { refuse } from "./refuse.ts";
+import { Rules } from "./rules.ts";
 import { ANNOTATIONS, BOUNDS, DECIDING, isObject, TYPE_OF } from "./schema-keywords.ts";
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -107,10 +108,13 @@ function bounded(schema: Schema, place: string): Schema {
   const isEmpty = least.value > most.value ||
     (least.value === most.value && !(least.included && most.included));
   if (isEmpty) refuse(place, "leaves no number between its bounds");
+  if (boundedNumber(new Rules(), least, most) === undefined) {
+    refuse(place, "leaves no number of at most 15 digits between its bounds");
+  }
   return { ...schema, const: standInForNumber(least, most) };
 }
 
-/** The compiler is exact about bounds on whole numbers where there are two of them. */
+/** The compiler is exact about bounds on whole numbers where there are two of them: MOST is the other. */
 function boundedInteger(schema: Schema, place: string): Schema {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, ...rest } = schema;
   const low = Math.max(
@@ -122,6 +126,9 @@ function boundedInteger(schema: Schema, place: string): Schema {
     Math.ceil(Number(exclusiveMaximum ?? Infinity)) - 1,
   );
   if (low > high) refuse(place, "leaves no whole number between its bounds");
+  if (low < -(2 ** 63) || high >= 2 ** 63) {
+    refuse(place, "has a bound that no whole number of 64 bits reaches");
+  }
   return { ...rest, type: "integer", minimum: low, maximum: high };
 }
 

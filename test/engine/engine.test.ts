@@ -1,5 +1,6 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { Engine, type EngineTokenizer } from "../../src/engine/engine.ts";
+import { PagePool } from "../../src/engine/page-pool.ts";
 import type { EngineEvent } from "../../src/engine/events.ts";
 import type { EngineRequest, GenerateRequest } from "../../src/engine/request.ts";
 import { errorCode } from "../../src/errors.ts";
@@ -297,4 +298,22 @@ test("counts prompts whole, cached or not, and every token that was drawn", asyn
   expect(end?.usage.cachedTokens).toBeGreaterThan(0);
   const { promptTokens, generatedTokens } = engine.stats();
   expect([promptTokens, generatedTokens]).toEqual([2 * tokens.length, 8]);
+});
+
+test("pages that do not add up end every request, each with an error", async () => {
+  const { engine } = await setUp();
+  const whole = spyOn(PagePool.prototype, "assertWhole");
+  const first = engine.submit(generate({ ignoreEos: true, maxTokens: 50 }));
+  await first.next();
+  const others = [collect(engine.submit(generate())), collect(engine.submit(generate()))];
+  whole.mockImplementation(() => {
+    throw new Error("a page is lost");
+  });
+  try {
+    const ends = await Promise.allSettled([collect(first), ...others]);
+    expect(ends.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+    expect(engine.broken).toBeInstanceOf(Error);
+  } finally {
+    whole.mockRestore();
+  }
 });

@@ -118,6 +118,13 @@ test.each([
   [{ patternProperties: { a: {} }, required: ["a"] }, "required beside patternProperties"],
   [{ patternProperties: { a: {}, b: {} } }, "one pattern"],
   [{ properties: { a: {} }, required: ["b"], additionalProperties: false }, 'requires "b"'],
+  [{ required: ["b"], unevaluatedProperties: false }, 'requires "b"'],
+  [
+    { propertyNames: { maxLength: 1 }, properties: { abc: {} }, additionalProperties: false },
+    "#/propertyNames",
+  ],
+  [{ type: "number", minimum: 1 / 3, maximum: 1 / 3 }, "15 digits"],
+  [{ type: "integer", minimum: 2 ** 63, maximum: 2 ** 64 }, "64 bits"],
   [{ type: "integer", exclusiveMaximum: true }, "#/exclusiveMaximum"],
   [{ not: { type: "string" } }, "#/not"],
   [{ if: {}, then: {} }, "#/if"],

@@ -108,6 +108,11 @@ const schemas: Readonly<Record<string, object>> = {
     additionalProperties: { type: "integer" },
     required: ["a"],
   },
+  "values by one name": {
+    type: "object",
+    propertyNames: { const: "a" },
+    additionalProperties: { type: "integer" },
+  },
   "values by short names": {
     type: "object",
     propertyNames: { maxLength: 3 },

@@ -47,30 +47,12 @@ const toolChoice = z.union([
   }),
 ]);
 
-const responseFormat = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("text") }),
-  z.object({
-    type: z.literal("json_object"),
-    schema: z.record(z.string(), z.unknown()).nullish().describe("As in json_schema"),
-  }),
-  z.object({
-    type: z.literal("json_schema"),
-    json_schema: z.object({
-      name: z.string().max(limits.nameCharacters).nullish(),
-      description: text.nullish(),
-      schema: z.record(z.string(), z.unknown()),
-      strict: z.boolean().nullish(),
-    }),
-  }),
-]);
-
 export const chatSchema = z.object({
   ...commonFields,
   messages: z.array(message).min(1).max(limits.chatMessages),
   max_completion_tokens: z.int().min(-1).nullish().describe("Another name for max_tokens"),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(limits.answerLogprobs).nullish(),
-  response_format: responseFormat.nullish(),
   tools: z.array(tool).max(limits.tools).nullish(),
   tool_choice: toolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),

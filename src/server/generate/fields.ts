@@ -53,6 +53,23 @@ const streamFields = {
   }).nullish(),
 };
 
+const responseFormat = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("text") }),
+  z.object({
+    type: z.literal("json_object"),
+    schema: z.record(z.string(), z.unknown()).nullish().describe("As in json_schema"),
+  }),
+  z.object({
+    type: z.literal("json_schema"),
+    json_schema: z.object({
+      name: z.string().max(limits.nameCharacters).nullish(),
+      description: z.string().max(limits.promptBytes).nullish(),
+      schema: z.record(z.string(), z.unknown()),
+      strict: z.boolean().nullish(),
+    }),
+  }),
+]);
+
 export const commonFields = {
   model: z.string().nullish(),
   ...samplingFields,
@@ -62,6 +79,7 @@ export const commonFields = {
   n: z.int().min(1).max(limits.choices).nullish(),
   grammar: z.string().min(1).max(limits.grammarBytes).nullish()
     .describe("EBNF whose start is `root`: the whole output is of its language"),
+  response_format: responseFormat.nullish(),
   json_schema: z.record(z.string(), z.unknown()).nullish()
     .describe("The whole output is JSON that this schema admits"),
   cache_salt: z.string().max(limits.cacheSaltCharacters).nullish()

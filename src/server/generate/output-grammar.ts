@@ -2,7 +2,6 @@
 
 import type { GrammarSpec } from "../../grammar/grammar.ts";
 import { badRequest } from "../errors.ts";
-import type { ChatBody } from "./chat-schema.ts";
 import type { CommonFields } from "./fields.ts";
 
 export interface GrammarDemand {
@@ -12,9 +11,7 @@ export interface GrammarDemand {
 }
 
 /** @throws ApiError 400 for two demands on one output */
-export function outputGrammar(
-  fields: CommonFields & Pick<ChatBody, "response_format">,
-): GrammarDemand | undefined {
+export function outputGrammar(fields: CommonFields): GrammarDemand | undefined {
   const { grammar, json_schema: schema, response_format: format } = fields;
   const demands: GrammarDemand[] = [];
   if (grammar) demands.push({ spec: { kind: "ebnf", text: grammar }, param: "grammar" });
@@ -24,10 +21,14 @@ export function outputGrammar(
   }
   const [first, second] = demands;
   if (!first || !second) return first;
-  throw badRequest(`${first.param} and ${second.param} exclude each other.`, first.param);
+  throw badRequest(
+    `${first.param} and ${second.param} exclude each other.`,
+    first.param,
+    "invalid_value",
+  );
 }
 
-type Format = Exclude<NonNullable<ChatBody["response_format"]>, { type: "text" }>;
+type Format = Exclude<NonNullable<CommonFields["response_format"]>, { type: "text" }>;
 
 /** A `json_object` may bring a schema, as llama-server takes it. */
 function formatSpec(format: Format): GrammarSpec {

@@ -219,6 +219,17 @@ test.each([
   expect(h.app.admission.choices).toBe(0);
 });
 
+test("text completions are held to a response_format too", async () => {
+  const grammars = fakeGrammars();
+  const h = harness({ answer: spell("42") }, { grammars });
+  const schema = { const: 42 };
+  const body = { prompt: "x", response_format: { type: "json_object", schema } };
+  expect((await h.post("/v1/completions", body)).status).toBe(200);
+  expect(grammars.specs as unknown).toEqual([{ kind: "json-schema", schema }]);
+  const both = await h.post("/v1/completions", { ...body, json_schema: schema });
+  expect(both.status).toBe(400);
+});
+
 test("text completions are held to a schema too", async () => {
   const grammars = fakeGrammars();
   const h = harness({ answer: spell("42") }, { grammars });
