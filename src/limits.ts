@@ -239,7 +239,7 @@ export const limits = {
    * thread of its kind, so that compiling it delays no quick one. */
   grammarMilliseconds: 500,
   /** It is not late before it has computed for so long, or waited for so long; looked at so often. */
-  grammarComputedMilliseconds: 250,
+  grammarComputedMilliseconds: 400,
   grammarWaitMilliseconds: 2_000,
   grammarLookMilliseconds: 50,
   grammarQuickMilliseconds: 50,
