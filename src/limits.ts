@@ -123,6 +123,10 @@ export const limits = {
   /** A body may take its time, but within each period so many bytes of it come, or it is refused. */
   bodyPeriodMs: 10_000,
   bodyPeriodBytes: 16 * KiB,
+  /** The rest of a body that is refused is read and forgotten so far, and while it keeps coming. */
+  lingerBytes: 128 * MiB,
+  lingerMilliseconds: 5_000,
+  lingerQuietMilliseconds: 200,
   /** Nesting of a request's JSON, its members, and its commas, which bound its values. */
   requestJsonDepth: 64,
   requestJsonMembers: 32_768,

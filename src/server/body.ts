@@ -5,6 +5,7 @@ import { limits } from "../limits.ts";
 import type { Env } from "./env.ts";
 import { ApiError, badRequest, queueFull } from "./errors.ts";
 import { jsonExcess } from "./json-scan.ts";
+import { linger } from "./linger.ts";
 import { routeOf } from "./routing.ts";
 
 /** Bytes of bodies that are being read or answered, of all requests together. */
@@ -34,7 +35,7 @@ export function jsonBody(settings: BodySettings) {
   const budget = new BodyBudget();
   return createMiddleware<Env>(async (c, next) => {
     if (c.req.method !== "POST" || routeOf(c) === undefined) return await next();
-    checkHeaders(c.req.raw.headers, settings.bodyBytes);
+    checkType(c.req.raw.headers);
     const held = { bytes: 0 };
     const take = (bytes: number) => {
       budget.take(bytes);
@@ -43,7 +44,7 @@ export function jsonBody(settings: BodySettings) {
     try {
       // Bun's own limit would end a slow body that keeps coming; readBody has a limit of its own.
       c.env?.holdOpen?.();
-      const bytes = await readBody(c.req.raw.body, settings, take);
+      const bytes = await readBody(c.req.raw, settings, take);
       c.env?.limitIdle?.();
       const value = await parseJson(bytes);
       c.req.json = <T>() => Promise.resolve(value as T);
@@ -54,7 +55,7 @@ export function jsonBody(settings: BodySettings) {
   });
 }
 
-function checkHeaders(headers: Headers, maxBytes: number): void {
+function checkType(headers: Headers): void {
   const type = headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/json") {
     throw new ApiError(415, "The body has to be JSON. Send `Content-Type: application/json`.");
@@ -62,7 +63,6 @@ function checkHeaders(headers: Headers, maxBytes: number): void {
   if (headers.has("content-encoding")) {
     throw new ApiError(415, "Compressed bodies are not taken. Send it without Content-Encoding.");
   }
-  if (Number(headers.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
 }
 
 function tooLarge(maxBytes: number): ApiError {
@@ -79,7 +79,7 @@ const PARTS_AT_ONCE = 1_024;
 
 /** @param take told the size of each part before it is kept */
 async function readBody(
-  body: ReadableStream<Uint8Array> | null,
+  { headers, body }: Request,
   settings: BodySettings,
   take: (bytes: number) => void,
 ): Promise<Uint8Array> {
@@ -93,6 +93,9 @@ async function readBody(
     void leave();
   });
   try {
+    if (Number(headers.get("content-length") ?? 0) > settings.bodyBytes) {
+      throw tooLarge(settings.bodyBytes);
+    }
     let parts = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       // Tiny parts that are all there already would otherwise keep the event loop from its turn.
@@ -103,6 +106,8 @@ async function readBody(
       buffer.add(part.value);
     }
   } catch (error) {
+    stopWatching();
+    if (error instanceof ApiError) await linger(reader);
     await leave();
     if (error instanceof ApiError) throw error;
     throw new ApiError(400, "The body ended before it was complete.", { cause: error });

@@ -37,15 +37,17 @@ async function expectAlive(): Promise<void> {
 describe("a body that is too large", () => {
   const part = new Uint8Array(MiB).fill(0x61);
   const chunk = Buffer.concat([Buffer.from("100000\r\n"), part, Buffer.from("\r\n")]);
+  const lastChunk = "0\r\n\r\n";
   const after = request("GET /version");
 
-  test.each<[string, string[], Uint8Array[]]>([
-    ["told by its length", [`Content-Length: ${64 * MiB}`], Array(64).fill(part)],
-    ["that claims a petabyte", ["Content-Length: 1000000000000000"], [part]],
-    ["in chunks", ["Transfer-Encoding: chunked"], Array(64).fill(chunk)],
+  test.each<[string, string[], (Uint8Array | string)[]]>([
+    ["told by its length", [`Content-Length: ${64 * MiB}`], [...Array(64).fill(part), after]],
+    ["that claims a petabyte", ["Content-Length: 1000000000000000"], [part, after]],
+    ["in chunks", ["Transfer-Encoding: chunked"], [...Array(64).fill(chunk), lastChunk, after]],
+    ["in chunks without end", ["Transfer-Encoding: chunked"], Array(64).fill(chunk)],
   ])("%s is refused, and its connection closed", async (_, headers, parts) => {
     const before = process.memoryUsage().rss;
-    const raw = await send(head(...headers), ...parts, after);
+    const raw = await send(head(...headers), ...parts);
     expect(answers(raw).map(({ status }) => status)).toEqual([413]);
     expect(errorIn(raw)).toMatchObject({ type: "invalid_request_error", code: null, param: null });
     expect(answers(raw)[0]?.headers.get("connection")).toBe("close");
