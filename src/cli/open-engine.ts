@@ -43,7 +43,7 @@ export interface RunOptions {
 export async function openModelForRun(
   options: RunOptions,
   context: Surroundings,
-  watcher: Pick<EngineOptions, "onLayer" | "onRouting"> = {},
+  watcher: Pick<EngineOptions, "onProgress" | "onRouting"> = {},
   kvTokens?: number | ((source: Model) => number),
 ): Promise<OpenModel> {
   const folder = options.model ?? embeddedModelFolder();

@@ -54,7 +54,7 @@ async function open(options: ThreadOptions): Promise<void> {
   const opened = await openModelForRun(
     run,
     surroundings(options),
-    { onLayer: signOfLife(port, () => performance.now()) },
+    { onProgress: signOfLife(port, () => performance.now()) },
     (source) => servedTokens(source, context),
   );
   const { engine, source, embedded } = opened;

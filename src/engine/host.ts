@@ -46,8 +46,8 @@ export function hostEngine(door: HostedDoor, port: Port, options: HostOptions = 
 }
 
 /**
- * What to call for each layer that a step has passed: it tells the other side, now and then. A step of
- * a large model that is read from disk takes minutes, one of its layers seconds.
+ * What to call for each layer and expert that a step has passed: it tells the other side, now and then.
+ * A step of a large model that is read from disk takes minutes, and so may one of its layers.
  * @param clock milliseconds, never going back
  */
 export function signOfLife(port: Port, clock: () => number): () => void {

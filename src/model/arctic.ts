@@ -75,8 +75,8 @@ interface Workspace {
 export interface Watcher {
   /** Sees the router's choice for every row that passes a layer's mixture of experts. */
   readonly onRouting?: ((layer: number, routing: Routing) => void) | undefined;
-  /** A layer has been computed, or at least recorded. */
-  readonly onLayer?: (() => void) | undefined;
+  /** A layer, or one of its experts, has been computed, or at least recorded. */
+  readonly onProgress?: (() => void) | undefined;
 }
 
 export class ArcticModel {
@@ -155,7 +155,7 @@ export class ArcticModel {
       if (layer.kind === "parallel-moe") await this.#parallelLayer(layer);
       else if (layer.kind === "serial-moe") await this.#serialLayer(layer);
       else this.#denseLayer(layer);
-      this.#watcher.onLayer?.();
+      this.#watcher.onProgress?.();
     }
     backend.rmsNorm([y], x, [this.#norm], this.#eps);
     return backend.logits(this.#head, y);
@@ -200,7 +200,7 @@ export class ArcticModel {
   async #experts({ experts }: Mixture, routing: Routing): Promise<void> {
     const { x, z } = this.#work;
     this.#watcher.onRouting?.(experts.layer, routing);
-    await this.#backend.expertMlp(x, experts, routing, z);
+    await this.#backend.expertMlp(x, experts, routing, z, this.#watcher.onProgress);
   }
 
   /** x' = h + mlp(norm(h)),  h = x + attention(norm(x)) */

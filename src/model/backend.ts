@@ -156,8 +156,17 @@ export interface Backend {
    * that is NaN gets k different experts and NaN weights; the rows beside it do not notice.
    */
   route(x: Activations, router: Weights): Promise<Routing>;
-  /** out[r] += sum over the chosen experts of weight * down(silu(gate x[r]) * (up x[r])) */
-  expertMlp(out: Activations, experts: Experts, routing: Routing, x: Activations): Promise<void>;
+  /**
+   * out[r] += sum over the chosen experts of weight * down(silu(gate x[r]) * (up x[r]))
+   * @param onExpert called after each expert: one that comes from a disk takes its time
+   */
+  expertMlp(
+    out: Activations,
+    experts: Experts,
+    routing: Routing,
+    x: Activations,
+    onExpert?: () => void,
+  ): Promise<void>;
   /**
    * The rows named by batch.logitRows of head(x), as [logitRows, vocabulary]. The backend's own memory:
    * valid until the next call.

@@ -218,7 +218,13 @@ export class CpuBackend implements Backend {
     return { expertsPerToken, experts, weights };
   }
 
-  expertMlp(out: Activations, experts: Experts, routing: Routing, x: Activations): Promise<void> {
+  expertMlp(
+    out: Activations,
+    experts: Experts,
+    routing: Routing,
+    x: Activations,
+    onExpert?: () => void,
+  ): Promise<void> {
     const target = own(out, CpuActivations).data, input = own(x, CpuActivations).data;
     const layer = own(experts, CpuExperts);
     const chosen = groupByExpert(routing, this.#rows());
@@ -232,6 +238,7 @@ export class CpuBackend implements Backend {
           this.#threads.run({ op: "expert-gate-up", out: h, matrix: gateUp, x: input, rows });
           this.#threads.run({ op: "expert-down", out: target, matrix: down, h, rows, weights });
         });
+        onExpert?.();
       }
     });
   }

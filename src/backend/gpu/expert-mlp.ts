@@ -35,13 +35,17 @@ export class ExpertMlp {
     this.#h = { data: whole(gpu.buffer("expert hidden", maxPairs * width * 4)), width };
   }
 
-  /** out[r] += sum over the experts that row r chose; experts already on the device go first. */
+  /**
+   * out[r] += sum over the experts that row r chose; experts already on the device go first.
+   * @param onExpert called for each expert once it is on the device
+   */
   async record(
     out: TokenRows,
     layer: number,
     routing: Routing,
     x: TokenRows,
     rows: number,
+    onExpert: () => void = () => {},
   ): Promise<void> {
     assert(rows * routing.expertsPerToken <= this.#maxPairs, `${rows} rows of routing`);
     const { chosen, routes } = turnRound(routing, rows);
@@ -53,19 +57,24 @@ export class ExpertMlp {
       (this.#slots.find(layer, choice.expert) === undefined ? missing : here).push(choice);
     }
     const { width, hidden } = this.#slots.layout;
+    const job = async ({ expert, first, count }: Chosen): Promise<ExpertJob> => {
+      const record = await this.#slots.fetch(layer, expert);
+      onExpert();
+      return { record, first, count };
+    };
     const small = isSmall(this.#gpu, 2 * width * hidden, routes.length / 2);
     for (const list of [here, missing]) {
       if (small) {
-        for (const choice of list) this.#smallStep(out, x, await this.#job(layer, choice));
+        for (const choice of list) this.#smallStep(out, x, await job(choice));
         continue;
       }
       const few = list.filter(({ count }) => count < MANY_TOKENS);
       const many = list.filter(({ count }) => count >= MANY_TOKENS);
-      for (const choice of many) this.#step(out, x, await this.#job(layer, choice), null);
+      for (const choice of many) this.#step(out, x, await job(choice), null);
       for (let i = 0; i < few.length; i += 2) {
-        const a = await this.#job(layer, few[i]!);
+        const a = await job(few[i]!);
         const second = few[i + 1];
-        this.#step(out, x, a, second === undefined ? null : await this.#job(layer, second));
+        this.#step(out, x, a, second === undefined ? null : await job(second));
       }
     }
   }
@@ -79,10 +88,6 @@ export class ExpertMlp {
   #smallStep(out: TokenRows, x: TokenRows, a: ExpertJob): void {
     const step = { layout: this.#slots.layout, a, b: null, routes: this.#routes, h: this.#h };
     smallExpert(this.#gpu, step, x, out);
-  }
-
-  async #job(layer: number, { expert, first, count }: Chosen): Promise<ExpertJob> {
-    return { record: await this.#slots.fetch(layer, expert), first, count };
   }
 }
 

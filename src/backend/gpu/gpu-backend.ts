@@ -243,12 +243,18 @@ export class GpuBackend implements Backend {
     return chooser.decode(await this.#gpu.read(chosen), rows);
   }
 
-  expertMlp(out: Activations, experts: Experts, routing: Routing, x: Activations): Promise<void> {
+  expertMlp(
+    out: Activations,
+    experts: Experts,
+    routing: Routing,
+    x: Activations,
+    onExpert?: () => void,
+  ): Promise<void> {
     const { layer, count } = own(experts, GpuExperts);
     assert(routing.experts.every((expert) => expert < count), "an expert that does not exist");
     const mlp = defined(this.#expertMlp, "a model with experts");
     const target = own(out, GpuActivations);
-    return mlp.record(target, layer, routing, this.#input(x), this.#current().count);
+    return mlp.record(target, layer, routing, this.#input(x), this.#current().count, onExpert);
   }
 
   logits(head: Matrix, x: Activations): Promise<Float32Array> {
