@@ -133,6 +133,18 @@ describe("what goes wrong on the device reaches the caller", () => {
       expect(await rejection(gpu.finished())).toBe("device_lost");
     }));
 
+  withGpu(
+    "a device that is lost while nobody waits refuses the next step's first upload",
+    () =>
+      use(async (gpu) => {
+        const buffer = gpu.buffer("test", 64);
+        await gpu.finished();
+        gpu.device.destroy();
+        await gpu.device.lost;
+        expect(codeOf(() => gpu.upload(buffer, 0, new Uint32Array(4)))).toBe("device_lost");
+      }),
+  );
+
   withGpu("a kernel that does not compile is named, with its line", () =>
     use((gpu) => {
       const broken = ADD.replace("input[i] + p.x", "input[i] + 1.5f");

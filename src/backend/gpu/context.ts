@@ -132,6 +132,8 @@ class GpuContext implements Gpu {
   upload(buffer: GPUBuffer, offset: number, data: ArrayBufferView): void {
     assert(data.byteLength % 4 === 0 && offset % 4 === 0, "uploads are whole words");
     if (data.byteLength === 0) return;
+    // A step begins with one: a device that was lost since the last step has a queue no more.
+    this.faults.check();
     this.flush();
     this.device.queue.writeBuffer(buffer, offset, data as ArrayBufferView<ArrayBuffer>);
   }
