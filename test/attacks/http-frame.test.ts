@@ -9,9 +9,11 @@ import process from "node:process";
 import { limits } from "../../src/limits.ts";
 import { hashKey } from "../../src/server/auth.ts";
 import { answers, liveServer, request } from "../server/raw-http.ts";
+import { ownTime } from "../support/own-time.ts";
+import { until } from "../support/until.ts";
 
 const MiB = 2 ** 20;
-const server = liveServer({ settings: { bodyPeriodMs: 300 } });
+const server = liveServer();
 const { send } = server;
 afterAll(() => server[Symbol.asyncDispose]());
 
@@ -28,10 +30,10 @@ const statusOf = (raw: string) => answers(raw)[0]?.status;
 const errorIn = (raw: string) =>
   (JSON.parse(answers(raw)[0]?.body ?? "null") as { error?: Record<string, unknown> }).error;
 
-async function expectAlive(): Promise<void> {
+async function expectAlive({ send, app } = server): Promise<void> {
   const raw = await send(request("POST /tokenize", { body: BODY }));
   expect(answers(raw)[0]?.body).toBe(TOKENS);
-  expect(server.app.admission.choices).toBe(0);
+  expect(app.admission.choices).toBe(0);
 }
 
 describe("a body that is too large", () => {
@@ -78,10 +80,9 @@ describe("JSON", () => {
     ["of a million keys", keys(1_000_000)],
     ["of three million values", `{"content":[${"0,".repeat(3_000_000)}0]}`],
   ])("%s is refused at once", async (_, body) => {
-    const start = performance.now();
-    const answer = await server.post("/tokenize", body);
-    expect(answer.status).toBe(400);
-    expect(performance.now() - start).toBeLessThan(200);
+    const { value, own } = await ownTime(server.post("/tokenize", body));
+    expect(value.status).toBe(400);
+    expect(own).toBeLessThan(200);
   });
 
   test.each([
@@ -179,7 +180,7 @@ describe("framing", () => {
   test("half a million chunks of 6 bytes are read, and kept small", async () => {
     const before = process.memoryUsage().rss;
     const raw = await send(
-      head("Transfer-Encoding: chunked"),
+      head("Transfer-Encoding: chunked", "Connection: close"),
       "6\r\naaaaaa\r\n".repeat(500_000) + "0\r\n\r\n",
     );
     expect(statusOf(raw)).toBe(400);
@@ -189,7 +190,7 @@ describe("framing", () => {
 
   test("bytes that are no HTTP end the connection, and nothing else", async () => {
     for (const junk of ["\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "\0\0\0\0", "PRI * HTTP/2.0"]) {
-      const raw = await send(`${junk}\r\n\r\n`);
+      const raw = await server.sendBriefly(`${junk}\r\n\r\n`);
       expect([undefined, 400, 505]).toContain(statusOf(raw));
     }
     await expectAlive();
@@ -197,15 +198,21 @@ describe("framing", () => {
 });
 
 describe("a body that does not come", () => {
+  const impatient = liveServer({ settings: { bodyPeriodMs: 300 } });
+  afterAll(() => impatient[Symbol.asyncDispose]());
+
   test("is given up after a while", async () => {
-    const raw = await send(head("Content-Length: 100"), '{"content":');
+    const raw = await impatient.send(head("Content-Length: 100"), '{"content":');
     expect(statusOf(raw)).toBe(408);
-    await expectAlive();
+    await expectAlive(impatient);
   });
 
   test("does not hold up others", async () => {
-    const slow = Array.from({ length: 100 }, () => send(head("Content-Length: 100"), "{"));
-    await expectAlive();
+    const slow = Array.from(
+      { length: 100 },
+      () => impatient.send(head("Content-Length: 100"), "{"),
+    );
+    await expectAlive(impatient);
     const statuses = (await Promise.all(slow)).map(statusOf);
     expect(statuses).toEqual(Array(100).fill(408));
   });
@@ -300,7 +307,7 @@ describe("names", () => {
 
   test("a name in the request line does not replace the header's", async () => {
     const raw = await send(
-      "GET http://localhost/v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+      "GET http://localhost/v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
     );
     expect(statusOf(raw)).toBe(403);
   });
@@ -346,9 +353,9 @@ describe("with a key set, over the socket", () => {
 
   test("a large or endless body is refused before it is read", async () => {
     const start = performance.now();
-    const raw = await locked.send(head("Content-Length: 1000"), "{");
+    const raw = await locked.send(head("Content-Length: 1000", "Connection: close"), "{");
     expect(statusOf(raw)).toBe(401);
-    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(performance.now() - start).toBeLessThan(limits.bodyPeriodMs / 2);
   });
 
   test("two Authorization headers are none", async () => {
@@ -376,8 +383,13 @@ test("a storm of requests on few places is turned away, and forgotten", async ()
       },
     },
   });
-  const asked = Array.from({ length: 200 }, () => crowded.post("/tokenize", { content: "ab" }));
-  await Bun.sleep(50);
+  let refused = 0;
+  const asked = Array.from({ length: 200 }, async () => {
+    const answer = await crowded.post("/tokenize", { content: "ab" });
+    if (answer.status === 429) refused++;
+    return answer;
+  });
+  await until(() => refused === 196);
   gate.resolve();
   const got = await Promise.all(asked);
   const statuses = got.map(({ status }) => status);

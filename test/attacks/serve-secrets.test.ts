@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { MODEL, type ServedProcess, startServer } from "../clients/server.ts";
+import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);
 
@@ -111,7 +112,7 @@ test("what steers a terminal or breaks a line stays out of the log", async () =>
   socket.on("data", () => {});
   socket.on("close", () => resolve());
   await promise;
-  for (let i = 0; server.stderr().length === before && i < 1_000; i++) await Bun.sleep(5);
+  await until(() => server.stderr().length > before && server.stderr().endsWith("\n"));
   const lines = server.stderr().slice(before).trimEnd().split("\n");
   for (const line of lines) expect(JSON.parse(line)).toMatchObject({ level: expect.any(String) });
   expect(lines.join("")).not.toMatch(/\p{Cc}/u);

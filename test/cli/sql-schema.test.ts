@@ -111,13 +111,14 @@ test("a query reads and cannot write, and is given up when it takes too long", a
   });
   // Busy before its first row, where no check between rows can help.
   const endless =
-    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 60000000) SELECT COUNT(*) FROM c";
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000) SELECT COUNT(*) FROM c";
   const started = performance.now();
   expect(await queryFile(path, endless, never, { rows: 1, milliseconds: 200 })).toEqual({
     ok: false,
     reason: "It took longer than 200 ms.",
   });
-  expect(performance.now() - started).toBeLessThan(2000);
+  // All of it would take a minute.
+  expect(performance.now() - started).toBeLessThan(10_000);
   expect(await queryFile(path, "SELECT COUNT(*) FROM t", never)).toMatchObject({ rows: [[1n]] });
 });
 
@@ -125,9 +126,8 @@ test("an interrupt gives a running query up", async () => {
   const path = database("slow.sqlite", "CREATE TABLE t (id)");
   const controller = new AbortController();
   const endless =
-    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 60000000) SELECT COUNT(*) FROM c";
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000) SELECT COUNT(*) FROM c";
   const running = queryFile(path, endless, controller.signal);
   setTimeout(() => controller.abort(), 100);
-  expect(running).rejects.toThrow();
-  await running.catch(() => {});
+  await expect(running).rejects.toThrow();
 });

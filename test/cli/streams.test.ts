@@ -74,7 +74,8 @@ describe("interrupt", () => {
     const start = performance.now();
     child.kill(signal);
     expect(await child.exited).toBe(130);
-    expect(milliseconds(start)).toBeLessThan(2_000);
+    // All that it may generate takes minutes.
+    expect(milliseconds(start)).toBeLessThan(10_000);
     await stdout.ended;
     expect(stdout.text.endsWith("\n")).toBe(true);
     expect(await child.stderr.text()).toBe("");
@@ -84,10 +85,12 @@ describe("interrupt", () => {
     const ids = join(folder.path, "many.txt");
     writeFileSync(ids, Array.from({ length: 500 }, (_, i) => i % 250).join(" "));
     const score = ["score", "--backend=cpu", "--model", model, "--tokens-file", ids, "--top=all"];
-    const exec = `sh -c 'echo "pid $$" >&2; exec "$@"' sh "$@"`;
+    const exec = `sh -c 'echo "pid $$" >&2; exec "$@"' sh "$@" </dev/null 3<&-`;
+    // Its reader waits for the test instead.
+    const script = `exec 3<&0; { ${exec}; echo "code $?" >&2; } | { read -r _ <&3; }`;
     const child = Bun.spawn(
-      ["sh", "-c", `{ ${exec}; echo "code $?" >&2; } | sleep 3`, "sh", ...command, ...score],
-      { env: environment(), stdin: "ignore", stdout: "ignore", stderr: "pipe" },
+      ["sh", "-c", script, "sh", ...command, ...score],
+      { env: environment(), stdin: "pipe", stdout: "ignore", stderr: "pipe" },
     );
     const stderr = new Reader(child.stderr);
     const pid = Number((await stderr.until(/pid (\d+)/))[1]);
@@ -96,8 +99,9 @@ describe("interrupt", () => {
     const start = performance.now();
     process.kill(pid, "SIGINT");
     expect((await stderr.until(/code (\d+)/))[1]).toBe("130");
-    expect(milliseconds(start)).toBeLessThan(1_000);
-    child.kill();
+    expect(milliseconds(start)).toBeLessThan(10_000);
+    child.stdin.end();
+    await child.exited;
   });
 
   test("a second one ends the process at once", async () => {

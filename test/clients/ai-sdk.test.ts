@@ -147,7 +147,7 @@ test("an abort frees the place", async () => {
   await server.metricIs(RUNNING, 1);
   controller.abort();
   await reading;
-  expect(await server.metricIs(RUNNING, 0)).toBeLessThan(1_000);
+  await server.metricIs(RUNNING, 0);
 });
 
 test("an error says what the server said", async () => {

@@ -89,7 +89,7 @@ test.each(["jsonSchema", "functionCalling"] as const)("structured output by %s",
 test("leaving a stream frees the place", async () => {
   const endless = chat({ maxTokens: -1, modelKwargs: { ignore_eos: true, max_tokens: -1 } });
   for await (const chunk of await endless.stream(prompt)) if (chunk.content !== "") break;
-  expect(await server.metricIs(RUNNING, 0)).toBeLessThan(1_000);
+  await server.metricIs(RUNNING, 0);
 });
 
 test("an error says what the server said", async () => {

@@ -270,7 +270,7 @@ describe("who goes away", () => {
   test("from a stream's loop frees the place", async () => {
     const stream = await client.chat.completions.create({ ...endless, stream: true });
     for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break;
-    expect(await server.metricIs(RUNNING, 0)).toBeLessThan(1_000);
+    await server.metricIs(RUNNING, 0);
   });
 
   test.each([false, true])("by an abort frees the place (stream: %p)", async (stream) => {
@@ -286,13 +286,13 @@ describe("who goes away", () => {
     const error = await ended;
     // A stream that is aborted while it is read ends without an error.
     if (!stream) expect(error).toBeInstanceOf(OpenAI.APIUserAbortError);
-    expect(await server.metricIs(RUNNING, 0)).toBeLessThan(1_000);
+    await server.metricIs(RUNNING, 0);
   });
 
   test("by a timeout frees the place", async () => {
     const create = client.chat.completions.create(endless, { timeout: 300, maxRetries: 0 });
     expect(await failure(create)).toBeInstanceOf(OpenAI.APIConnectionTimeoutError);
-    expect(await server.metricIs(RUNNING, 0)).toBeLessThan(1_000);
+    await server.metricIs(RUNNING, 0);
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import process from "node:process";
+import { mainThreadWaited } from "../support/own-time.ts";
 import type { ServedProcess } from "./server.ts";
 
 const REQUEST = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
@@ -36,13 +36,14 @@ export function probeHealth({ port, pid }: Pick<ServedProcess, "port" | "pid">):
     const socket = connect(port, "127.0.0.1");
     try {
       while (!isStopped) {
-        const delayed = waited(pid) + waited(process.pid);
+        const delayed = mainThreadWaited(pid) + mainThreadWaited();
         const start = performance.now();
         const status = await ask(socket);
         if (status !== 200) throw new Error(`/health answered ${status}`);
         const took = performance.now() - start;
         seen.push(took);
-        own.push(Math.max(0, took - (waited(pid) + waited(process.pid) - delayed)));
+        const waited = mainThreadWaited(pid) + mainThreadWaited() - delayed;
+        own.push(Math.max(0, took - waited));
         await Bun.sleep(PAUSE_MS);
       }
     } finally {
@@ -80,16 +81,6 @@ function ask(socket: ReturnType<typeof connect>): Promise<number> {
     socket.on("close", closed);
     socket.write(REQUEST);
   });
-}
-
-/** Milliseconds for which a process's main thread was ready to run and was not let, where Linux tells. */
-function waited(pid: number): number {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8");
-    return Number(text.split(" ")[1]) / 1e6;
-  } catch {
-    return 0;
-  }
 }
 
 /** Bytes of memory that a process holds. */

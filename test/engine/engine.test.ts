@@ -5,6 +5,7 @@ import type { EngineEvent } from "../../src/engine/events.ts";
 import type { EngineRequest, GenerateRequest } from "../../src/engine/request.ts";
 import { errorCode } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
+import { until } from "../support/until.ts";
 import { emptySource, FakeBackend } from "./fake-backend.ts";
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 };
@@ -224,7 +225,8 @@ test("a reader that does not read holds the engine back", async () => {
   const attention = { sinks: 2, window: 20 };
   const events = engine.submit(generate({ attention, maxTokens: 5000, ignoreEos: true }));
   await events.next();
-  await Bun.sleep(20);
+  await until(() => backend.batches.length >= limits.eventsWaiting);
+  await Bun.sleep(5);
   const ran = backend.batches.length;
   expect(ran).toBeLessThanOrEqual(limits.eventsWaiting + 1);
   await Bun.sleep(20);
@@ -235,9 +237,13 @@ test("a reader that does not read holds the engine back", async () => {
 
 test("closing the engine ends what runs and closes the backend", async () => {
   const { engine, backend } = await setUp();
-  backend.onForward = () => Bun.sleep(1);
+  const begun = Promise.withResolvers<void>();
+  backend.onForward = () => {
+    begun.resolve();
+    return Bun.sleep(1);
+  };
   const run = collect(engine.submit(generate({ maxTokens: 100 })));
-  await Bun.sleep(5);
+  await begun.promise;
   engine.close();
   expect(await codeOf(run)).toBe("engine_closed");
   expect(backend.closed).toBe(true);

@@ -6,6 +6,7 @@ import type { EngineEvent } from "../../src/engine/events.ts";
 import { Random } from "../../src/engine/random.ts";
 import type { GenerateRequest } from "../../src/engine/request.ts";
 import { ArcticError, errorCode } from "../../src/errors.ts";
+import { until } from "../support/until.ts";
 import { emptySource } from "./fake-backend.ts";
 import { answer, PagedBackend } from "./paged-backend.ts";
 
@@ -24,7 +25,7 @@ function generate(tokens: readonly number[], overrides: Partial<GenerateRequest>
 class Gate {
   accepted = 0;
   closed = false;
-  #waits = false;
+  waits = false;
   readonly #next: () => Promise<void>;
 
   constructor(next: () => Promise<void>) {
@@ -40,10 +41,10 @@ class Gate {
   }
 
   async ready(): Promise<void> {
-    expect(this.#waits).toBe(false);
-    this.#waits = true;
+    expect(this.waits).toBe(false);
+    this.waits = true;
     await this.#next();
-    this.#waits = false;
+    this.waits = false;
   }
 
   close(): void {
@@ -80,7 +81,7 @@ test("one that waits can be cancelled, and fails with its constraint", async () 
   const events = Array.fromAsync(
     engine.submit(generate([1, 2], { constraint: gate }), abort.signal),
   );
-  await Bun.sleep(20);
+  await until(() => gate.waits);
   abort.abort();
   expect((await events).at(-1)).toMatchObject({ type: "end", finishReason: "cancelled" });
   expect(gate.closed).toBe(true);
@@ -88,7 +89,7 @@ test("one that waits can be cancelled, and fails with its constraint", async () 
   const failing = new Gate(() => promise);
   const failed = tokensOf(engine.submit(generate([1, 2], { constraint: failing })))
     .then(() => "none", errorCode);
-  await Bun.sleep(20);
+  await until(() => failing.waits);
   reject(new ArcticError("engine_grammar", "The thread was lost, as the test wanted."));
   expect(await failed).toBe("engine_grammar");
   expect(engine.stats()).toMatchObject({ running: 0, waiting: 0, pagesUsed: 0 });
@@ -115,4 +116,4 @@ test("the tokens are the same where pages run out meanwhile", async () => {
   }
   expect(engine.stats().preemptions).toBeGreaterThan(0);
   expect(engine.stats()).toMatchObject({ running: 0, waiting: 0, pagesUsed: 0 });
-}, 30_000);
+}, 60_000);

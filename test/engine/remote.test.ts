@@ -9,6 +9,8 @@ import type { TokenConstraint } from "../../src/engine/request.ts";
 import type { FromHost, Port, ToHost } from "../../src/engine/wire.ts";
 import { ArcticError } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
+import { Stopwatch } from "../support/own-time.ts";
+import { until } from "../support/until.ts";
 import { FakeDoor, generate } from "./fake-door.ts";
 
 const closing: (() => void)[] = [];
@@ -63,15 +65,6 @@ const failure = (events: AsyncIterable<EngineEvent>): Promise<Error> =>
 const turns = async (count = 20) => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 1));
 };
-
-async function until(condition: () => boolean, milliseconds = 2_000): Promise<number> {
-  const start = performance.now();
-  while (!condition()) {
-    if (performance.now() - start > milliseconds) throw new Error("waited in vain");
-    await turns(1);
-  }
-  return performance.now() - start;
-}
 
 describe("a request", () => {
   test("has the events that the engine's own door gives", async () => {
@@ -177,22 +170,30 @@ describe("the end of interest", () => {
   test("leaving the loop frees the request within 100 ms", async () => {
     const { engine } = await connect(new FakeDoor());
     let count = 0;
+    let since: Stopwatch | undefined;
     for await (const event of engine.submit(generate([1], endless))) {
-      if (event.type === "token" && ++count === 3) break;
+      if (event.type !== "token" || ++count < 3) continue;
+      since = new Stopwatch();
+      break;
     }
-    expect(await until(() => freed(engine.stats()))).toBeLessThan(100);
+    await until(() => freed(engine.stats()));
+    expect(since?.own()).toBeLessThan(100);
   });
 
   test("aborting ends it with `cancelled`, and frees it within 100 ms", async () => {
     const { engine } = await connect(new FakeDoor());
     const controller = new AbortController();
     const events: EngineEvent[] = [];
+    let since: Stopwatch | undefined;
     for await (const event of engine.submit(generate([1], endless), controller.signal)) {
       events.push(event);
-      if (events.length === 3) controller.abort();
+      if (events.length !== 3) continue;
+      since = new Stopwatch();
+      controller.abort();
     }
     expect(events.at(-1)).toMatchObject({ type: "end", finishReason: "cancelled" });
-    expect(await until(() => freed(engine.stats()))).toBeLessThan(100);
+    await until(() => freed(engine.stats()));
+    expect(since?.own()).toBeLessThan(100);
   });
 
   test("a request that is held back is freed all the same", async () => {
@@ -201,8 +202,10 @@ describe("the end of interest", () => {
     await events.next();
     await until(() => !engine.isExpecting);
     expect(engine.stats().running).toBe(1);
+    const since = new Stopwatch();
     await events.return();
-    expect(await until(() => freed(engine.stats()))).toBeLessThan(100);
+    await until(() => freed(engine.stats()));
+    expect(since.own()).toBeLessThan(100);
   });
 
   test("a request that was aborted before it began has its end only", async () => {

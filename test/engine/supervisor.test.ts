@@ -8,6 +8,7 @@ import { errorToWire, type Port } from "../../src/engine/wire.ts";
 import { startWorkerThread } from "../../src/engine/worker-thread.ts";
 import { ArcticError, errorCode } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
+import { until } from "../support/until.ts";
 import { FakeDoor, generate } from "./fake-door.ts";
 
 const opened: Bench[] = [];
@@ -96,15 +97,11 @@ async function outcome(events: AsyncIterable<EngineEvent>): Promise<string> {
 
 const ask = (supervisor: Supervisor, maxTokens = 2) =>
   outcome(supervisor.submit(generate([1], { maxTokens })));
-const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
+/** Some turns of the event loop: messages are through, however late each comes. */
+const turn = async () => {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+};
 const never = () => new Promise<void>(() => {});
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; !condition(); i++) {
-    if (i > 400) throw new Error("waited in vain");
-    await turn();
-  }
-}
 
 describe("opening", () => {
   test("forwards notes, and is ready once the engine is", async () => {

@@ -75,7 +75,7 @@ test("logits that are no numbers fail one request, and no other", async () => {
   const plain = await complete(server, { max_tokens: 1_000, ignore_eos: true });
   expect([plain.status, plain.headers.get("x-should-retry")]).toEqual([500, "false"]);
   expect(await plain.json()).toMatchObject({ error: { code: "numerical_error" } });
-  expect(await server.metricIs("arctic:kv_cache_usage_perc", 0)).toBeLessThan(1_000);
+  await server.metricIs("arctic:kv_cache_usage_perc", 0);
 });
 
 test("a thread that crashes is replaced once; the second time the process ends with 70", async () => {
@@ -133,7 +133,7 @@ test.skipIf(gpuMissing !== undefined)(
     server.fault("memory");
     expect(await stream.ended).toMatchObject({ type: "server_error" });
     expect(await health(server)).toBe(200);
-    expect(await server.metricIs("arctic:kv_cache_usage_perc", 0)).toBeLessThan(1_000);
+    await server.metricIs("arctic:kv_cache_usage_perc", 0);
     expect(await answer(server)).toBe(expected);
     expect(server.stderr()).toContain("device_out_of_memory");
   },

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { errorCode } from "../../src/errors.ts";
 import type { GrammarSpec } from "../../src/grammar/grammar.ts";
 import { limits } from "../../src/limits.ts";
+import { mainThreadWaited, ownTime, Stopwatch } from "../support/own-time.ts";
 import { Bench, embedded } from "./support.ts";
 
 const schema = (schema: unknown): GrammarSpec => ({ kind: "json-schema", schema });
@@ -71,9 +72,9 @@ describe("a hostile grammar", () => {
     let over = false;
     const timers = (async () => {
       while (!over) {
-        const started = performance.now();
+        const started = performance.now() - mainThreadWaited();
         await new Promise((resolve) => setTimeout(resolve, 1));
-        lags.push(performance.now() - started - 1);
+        lags.push(performance.now() - mainThreadWaited() - started - 1);
       }
     })();
     const output = (async () => {
@@ -86,9 +87,9 @@ describe("a hostile grammar", () => {
         constraint.accept(token);
       }
       while (!over) {
-        const started = performance.now();
+        const watch = new Stopwatch();
         await constraint.ready();
-        waits.push(performance.now() - started);
+        waits.push(watch.own());
         expect(constraint.admits(letter)).toBe(true);
         constraint.accept(letter);
         await new Promise((resolve) => setTimeout(resolve, 1));
@@ -97,9 +98,9 @@ describe("a hostile grammar", () => {
     })();
     try {
       for (const [name, spec, words] of hostile) {
-        const started = performance.now();
-        const { code, message } = await failure(bench.grammars.compile(spec));
-        expect(performance.now() - started, name).toBeLessThan(1_000);
+        const { value, own } = await ownTime(failure(bench.grammars.compile(spec)));
+        const { code, message } = value;
+        expect(own, name).toBeLessThan(1_000);
         expect(words === "" ? code : message, name).toContain(words === "" ? "" : words);
         if (words !== "") expect(code, name).toBe("request_bad_grammar");
       }
@@ -112,9 +113,11 @@ describe("a hostile grammar", () => {
     expect(waits.length).toBeGreaterThan(100);
     expect(p99(lags)).toBeLessThan(50);
     expect(p99(waits)).toBeLessThan(50);
+    // No share of them shows a single halt: as long as the one that compiles for too long.
+    expect(Math.max(...lags, ...waits)).toBeLessThan(limits.grammarComputedMilliseconds);
     const after = await bench.draw({ kind: "json" }, 1);
     expect(after.tokens.length).toBeGreaterThan(0);
-  }, 20_000);
+  }, 60_000);
 
   test("that grows while it is followed ends its own output alone", async () => {
     const slow = ebnf('root ::= a a a a a a\na ::= b*\nb ::= c*\nc ::= ("a" | "aa" | "aaa")*');

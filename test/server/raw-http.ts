@@ -13,13 +13,18 @@ export interface RawAnswer {
 
 export interface LiveServer extends FakeApp, AsyncDisposable {
   readonly listener: Listener;
-  /** Sends `parts`, one after another, and gives all that comes back until the server closes. */
+  /**
+   * Sends `parts`, one after another, and gives all that comes back until the server closes.
+   * @throws Error where it does not
+   */
   send(...parts: readonly (string | Uint8Array)[]): Promise<string>;
+  /** The same for what may get no answer: closes after some silence itself. */
+  sendBriefly(...parts: readonly (string | Uint8Array)[]): Promise<string>;
 }
 
-/** Milliseconds of silence after which a test closes: once answers have begun, and before. */
-const QUIET = 400;
-const PATIENCE = 1_500;
+/** Milliseconds of silence for which a test waits: less than an idle connection lives. */
+const PATIENCE = 8_000;
+const BRIEFLY = 500;
 
 export function liveServer(options: FakeAppOptions = {}): LiveServer {
   const fake = fakeApp(options);
@@ -28,29 +33,45 @@ export function liveServer(options: FakeAppOptions = {}): LiveServer {
   return {
     ...fake,
     listener,
-    send: (...parts) => exchange(listener.port, parts),
+    async send(...parts) {
+      const { answer, isClosed } = await exchange(listener.port, parts, PATIENCE);
+      if (!isClosed) throw new Error(`the server has not closed the connection: ${answer}`);
+      return answer;
+    },
+    sendBriefly: async (...parts) => (await exchange(listener.port, parts, BRIEFLY)).answer,
     [Symbol.asyncDispose]: async () => void await listener.drain(0),
   };
 }
 
-/** Resolves when the server closes, or has been silent for a while. */
-function exchange(port: number, parts: readonly (string | Uint8Array)[]): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
+/** Resolves when the server closes, or has been silent for so many milliseconds. */
+function exchange(
+  port: number,
+  parts: readonly (string | Uint8Array)[],
+  patience: number,
+): Promise<{ readonly answer: string; readonly isClosed: boolean }> {
+  const { promise, resolve } = Promise.withResolvers<{ answer: string; isClosed: boolean }>();
   const socket = connect(port, "127.0.0.1");
   let answer = "";
+  let isClosed = true;
   let quiet: ReturnType<typeof setTimeout> | undefined;
+  const wait = () => {
+    clearTimeout(quiet);
+    quiet = setTimeout(() => {
+      isClosed = false;
+      socket.destroy();
+    }, patience);
+  };
   socket.on("data", (data) => {
     answer += data.toString("latin1");
-    clearTimeout(quiet);
-    quiet = setTimeout(() => socket.destroy(), QUIET);
+    wait();
   });
   socket.on("error", () => socket.destroy()); // a reset is an end like any other
   socket.on("close", () => {
     clearTimeout(quiet);
-    resolve(answer);
+    resolve({ answer, isClosed });
   });
   void write(socket, parts).then(() => {
-    quiet ??= setTimeout(() => socket.destroy(), PATIENCE);
+    if (!socket.destroyed) wait();
   });
   return promise;
 }

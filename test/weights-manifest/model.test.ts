@@ -318,7 +318,8 @@ describe("inspect", () => {
     await synth(arctic480, folder, { sparse: true });
     const start = performance.now();
     const report = inspect(folder);
-    expect(performance.now() - start).toBeLessThan(2000);
+    // To read it all would take minutes.
+    expect(performance.now() - start).toBeLessThan(10_000);
     expect(report.parameters).toBe(478_584_608_768);
     expect(report.active_parameters).toBe(17_318_647_808);
     expect(report.bytes).toBe(Object.values(report.bytes_by_kind).reduce((a, b) => a + b));

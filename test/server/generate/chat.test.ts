@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { ArcticError } from "../../../src/errors.ts";
+import { until } from "../../support/until.ts";
 import { spell } from "../fake-engine.ts";
 import { answerOf, CHAT, events, harness, hello } from "./harness.ts";
 
@@ -188,12 +189,11 @@ test.each([false, true])("leaving ends every choice (stream: %p)", async (stream
     await reader?.read();
     await reader?.cancel();
   } else {
-    await Bun.sleep(20);
+    await until(() => h.services.engine.active === 4);
     controller.abort();
     await pending.catch(() => {});
   }
-  await Bun.sleep(30);
-  expect(h.services.engine.cancelled).toBe(4);
+  await until(() => h.services.engine.cancelled === 4);
   idle(h);
   const metrics = await (await h.get("/metrics")).text();
   expect(metrics).toContain('arctic:request_success_total{finished_reason="cancelled"} 4');

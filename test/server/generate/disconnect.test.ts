@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { createApp } from "../../../src/server/app.ts";
 import { createLog } from "../../../src/server/log.ts";
 import { serverSettings } from "../../../src/server/settings.ts";
+import { until } from "../../support/until.ts";
 import { spell } from "../fake-engine.ts";
 import { fakeServices } from "../fake-services.ts";
 import { CHAT, events, harness, hello } from "./harness.ts";
@@ -27,9 +28,7 @@ test.each([
     await response.text();
   };
   await Promise.all(Array.from({ length: 100 }, (_, i) => ask(i).catch(() => {})));
-  await Bun.sleep(100);
-  expect(h.services.engine.active).toBe(0);
-  expect(h.app.admission.choices).toBe(0);
+  await until(() => h.services.engine.active === 0 && h.app.admission.choices === 0);
   h.services.engine.script = { answer: spell("ok") };
   expect((await h.post(CHAT, { messages: hello })).status).toBe(200);
   await stop();
@@ -54,8 +53,7 @@ test("neither prompt nor answer nor an error's own words reach the log or the cl
   const last = (await events(response)).at(-1)?.data;
   expect(last).toContain("internal_error");
   expect(last).not.toContain("canary");
-  await Bun.sleep(5);
-  expect(lines.length).toBe(2);
+  await until(() => lines.length === 2);
   expect(lines.join("")).not.toContain("canary");
   expect(lines.map((line) => JSON.parse(line).msg).sort()).toEqual(["request", "request failed"]);
 });

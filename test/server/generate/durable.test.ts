@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { hashKey } from "../../../src/server/auth.ts";
 import { DurableStream, parseEventId } from "../../../src/server/generate/durable.ts";
 import type { StreamItem } from "../../../src/server/generate/stream-item.ts";
+import { until } from "../../support/until.ts";
 import { spell } from "../fake-engine.ts";
 import { CHAT, events, harness, hello } from "./harness.ts";
 
@@ -31,7 +32,7 @@ async function readUntil(response: Response, number: number): Promise<string[]> 
 const idOf = (chunk: string | undefined): string => JSON.parse(chunk ?? "{}").id;
 
 test("a client that comes back gets the rest, once", async () => {
-  const h = harness({ answer: spell(text), tokenMs: 1 }, {}, { resumeSeconds: 5 });
+  const h = harness({ answer: spell(text), tokenMs: 1 }, {}, { resumeSeconds: 60 });
   for (const way of ["POST", "GET"]) {
     const first = await readUntil(await h.post(CHAT, body), 4);
     const id = idOf(first[0]);
@@ -69,26 +70,24 @@ test("only events that can be asked for again have ids", async () => {
 test("without a time to come back, leaving ends the generation", async () => {
   const h = harness({ answer: spell(text), tokenMs: 5 });
   const [chunk] = await readUntil(await h.post(CHAT, body), 2);
-  await Bun.sleep(20);
-  expect(h.services.engine.active).toBe(0);
+  await until(() => h.services.engine.active === 0);
   const headers = { "last-event-id": `${idOf(chunk)}-2` };
   expect((await h.post(CHAT, body, { headers })).status).toBe(404);
 });
 
 test("after its time a stream is ended and gone", async () => {
-  const h = harness({ answer: spell("a"), endless: true, tokenMs: 1 }, {}, { resumeSeconds: 0.05 });
-  const [chunk] = await readUntil(await h.post(CHAT, { ...body, max_tokens: -1 }), 2);
-  await Bun.sleep(20);
-  expect(h.services.engine.active).toBe(1);
-  await Bun.sleep(100);
-  expect(h.services.engine.active).toBe(0);
-  expect(h.app.admission.choices).toBe(0);
+  const h = harness({ answer: spell("a"), endless: true, tokenMs: 1 }, {}, { resumeSeconds: 0.2 });
+  const response = await h.post(CHAT, { ...body, max_tokens: -1 });
+  const start = performance.now();
+  const [chunk] = await readUntil(response, 2);
+  await until(() => h.services.engine.active === 0 && h.app.admission.choices === 0);
+  expect(performance.now() - start).toBeGreaterThanOrEqual(200);
   expect((await h.get(`/v1/streams/${idOf(chunk)}`)).status).toBe(404);
 });
 
 test("another key gets nothing", async () => {
   const keyHashes = [hashKey("one"), hashKey("two")];
-  const h = harness({ answer: spell(text) }, {}, { resumeSeconds: 1, keyHashes });
+  const h = harness({ answer: spell(text) }, {}, { resumeSeconds: 60, keyHashes });
   const as = (key: string) => ({ authorization: `Bearer ${key}` });
   const [chunk] = await readUntil(await h.post(CHAT, body, { headers: as("one") }), 2);
   const path = `/v1/streams/${idOf(chunk)}`;

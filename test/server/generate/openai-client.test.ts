@@ -6,6 +6,7 @@ import { zodResponseFormat } from "openai/helpers/zod";
 import type { RunnableToolFunction } from "openai/lib/RunnableFunction";
 import { z } from "zod";
 import { ArcticError } from "../../../src/errors.ts";
+import { until } from "../../support/until.ts";
 import { type FakeScript, spell } from "../fake-engine.ts";
 import { harness } from "./harness.ts";
 
@@ -116,9 +117,7 @@ test("leaving a stream frees everything", async () => {
     });
     for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break;
   }
-  await Bun.sleep(100);
-  expect(h.services.engine.active).toBe(0);
-  expect(h.app.admission.choices).toBe(0);
+  await until(() => h.services.engine.active === 0 && h.app.admission.choices === 0);
 });
 
 test("aborting a plain request frees everything", async () => {
@@ -128,10 +127,11 @@ test("aborting a plain request frees everything", async () => {
     { model, messages, max_tokens: -1 },
     { signal: controller.signal },
   );
-  setTimeout(() => controller.abort(), 30);
-  expect(await pending.catch((error: unknown) => error)).toBeInstanceOf(OpenAI.APIUserAbortError);
-  await Bun.sleep(100);
-  expect(h.services.engine.active).toBe(0);
+  const aborted = pending.catch((error: unknown) => error);
+  await until(() => h.services.engine.active === 1);
+  controller.abort();
+  expect(await aborted).toBeInstanceOf(OpenAI.APIUserAbortError);
+  await until(() => h.services.engine.active === 0);
 });
 
 test("error classes", async () => {
