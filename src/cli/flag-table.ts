@@ -175,7 +175,7 @@ export const flags = {
   context: optional(
     integer(1, limits.servedTokens),
     "tokens that keys and values are kept for, of all requests together (default: what 1 GiB holds, " +
-      "and at least the model's context)",
+      "and at least two of the model's contexts)",
   ),
   drainSeconds: withDefault(
     integer(0, limits.drainSeconds, "S"),

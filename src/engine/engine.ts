@@ -94,6 +94,7 @@ export class Engine implements EngineDoor {
       pace: this.#pace,
       chunkTokens: maxRows,
       logitRows: maxLogitRows,
+      contextTokens: this.contextTokens,
     });
     this.#chunkTokens = maxRows;
     this.#tokenizer = options.tokenizer;

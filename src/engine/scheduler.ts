@@ -4,12 +4,13 @@
  * answers keep a prompt waiting ("Dynamic SplitFuse", Holmes et al. 2024, section 3; iteration-level
  * scheduling: Yu et al. 2022, Orca).
  *
- * Requests run in order of arrival. When KV pages run out, the youngest gives up its own and is
- * computed again later.
+ * Requests begin in order of arrival (admission.ts tells the exceptions). When KV pages run out, the
+ * youngest gives up its own and is computed again later.
  */
 
 import { assert } from "../assert.ts";
 import { limits } from "../limits.ts";
+import { Admission, type Entry, isPaused } from "./admission.ts";
 import type { Job } from "./job.ts";
 import type { PagePool } from "./page-pool.ts";
 import type { StepPace } from "./step-pace.ts";
@@ -28,14 +29,8 @@ export interface SchedulerOptions {
   /** Rows, and rows whose logits are wanted, of the largest step. */
   readonly chunkTokens: number;
   readonly logitRows: number;
-}
-
-/** A job and its place in the order of arrival. */
-interface Entry {
-  readonly job: Job;
-  readonly arrival: number;
-  /** It had to give its pages up: it comes back once it can keep them to its end. */
-  preempted: boolean;
+  /** A request with more tokens than that has a window, and may run without end. */
+  readonly contextTokens: number;
 }
 
 export class Scheduler {
@@ -43,7 +38,9 @@ export class Scheduler {
   readonly #running: Entry[] = [];
   readonly #waiting: Entry[] = [];
   readonly #options: SchedulerOptions;
+  readonly #admission: Admission;
   #arrivals = 0;
+  #steps = 0;
   #preemptions = 0;
   #promptTokens = 0;
   #prefixQueries = 0;
@@ -51,6 +48,7 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#admission = new Admission(options.pool, options.contextTokens);
   }
 
   get running(): number {
@@ -76,7 +74,13 @@ export class Scheduler {
   }
 
   add(job: Job): void {
-    this.#waiting.push({ job, arrival: this.#arrivals++, preempted: false });
+    this.#waiting.push({
+      job,
+      arrival: this.#arrivals++,
+      preempted: false,
+      passed: false,
+      step: 0,
+    });
   }
 
   /** Whether the job has neither ended nor been removed. */
@@ -109,7 +113,7 @@ export class Scheduler {
     const { chunkTokens, logitRows, pace } = this.#options;
     // Where more wait than generate, their first tokens are worth a stall to the few.
     const prompts = this.#running.filter(({ job }) => job.sequence.pending > 1).length;
-    const isBurst = prompts + this.#waiting.length > decoding;
+    const isBurst = prompts + this.#waiting.filter(({ passed }) => !passed).length > decoding;
     let rows = chunkTokens - decoding;
     if (!isBurst) rows = Math.min(rows, pace.promptRows(decoding));
     let logits = logitRows - decoding;
@@ -138,13 +142,23 @@ export class Scheduler {
     return parts.length > 0 ? parts : undefined;
   }
 
-  /** One row of every sequence that generates and whose reader keeps up. */
+  /**
+   * One row of every sequence that generates and whose reader keeps up. When readers have caught up
+   * there may be more than there are rows of logits, of which prompts need one: they take turns.
+   */
   #generating(): Part[] {
     const parts: Part[] = [];
-    for (const entry of [...this.#running]) {
+    const active = this.#running.filter((entry) => !isPaused(entry));
+    const places = Math.max(1, this.#options.logitRows - (active.every(isGenerating) ? 0 : 1));
+    let generating = active.filter(isGenerating);
+    if (generating.length > places) {
+      generating = generating.toSorted((a, b) => a.step - b.step).slice(0, places);
+    }
+    this.#steps += 1;
+    for (const entry of generating) {
       // Making room for an older one may have sent this one back.
-      if (!this.#running.includes(entry) || isPaused(entry) || !isGenerating(entry)) continue;
-      if (parts.length === this.#options.logitRows) break;
+      if (!this.#running.includes(entry)) continue;
+      entry.step = this.#steps;
       if (this.#makeRoom(entry, 1, parts)) parts.push({ job: entry.job, rows: 1 });
     }
     return parts;
@@ -178,29 +192,37 @@ export class Scheduler {
     this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, entry);
   }
 
-  /** Moves the oldest waiting job to the running ones, if the step and the pool have room for it. */
+  /** Moves the first waiting job that may begin to the running ones, if the step has room for it. */
   #admit(rows: number): Entry | undefined {
-    const entry = this.#waiting[0];
-    if (!entry || rows <= 0 || this.#running.length >= limits.runningRequests) return undefined;
-    const { sequence } = entry.job;
-    const tokens = sequence.pending;
-    const cached = sequence.adoptPrefix();
-    // One that cannot be computed again takes all its pages at once.
-    const whole = entry.preempted || !sequence.rewinds;
-    const needed = whole ? sequence.pagesToTheEnd() : sequence.pagesFor(sequence.pending + 1);
-    if (needed > this.#options.pool.available) {
+    if (rows <= 0 || !this.#admission.hasPlace(this.#running)) return undefined;
+    let passes = 0;
+    for (const entry of this.#waiting) {
+      if (passes > 0 && this.#admission.isLong(entry)) continue;
+      const { sequence } = entry.job;
+      const tokens = sequence.pending;
+      const cached = sequence.adoptPrefix();
+      const verdict = this.#admission.judge(entry, this.#running);
+      if (typeof verdict === "number") {
+        if (!sequence.rewinds) sequence.reserve(verdict);
+        this.#begin(entry, tokens, cached);
+        return entry;
+      }
       if (sequence.rewinds) sequence.rewind();
-      return undefined;
+      if (verdict === "wait" || ++passes === limits.passedRequests) return undefined;
+      entry.passed = true;
     }
-    if (!sequence.rewinds) sequence.reserve(needed);
-    this.#waiting.shift();
+    return undefined;
+  }
+
+  #begin(entry: Entry, tokens: number, cached: number): void {
+    this.#waiting.splice(this.#waiting.indexOf(entry), 1);
     const at = this.#running.findIndex((each) => each.arrival > entry.arrival);
     this.#running.splice(at < 0 ? this.#running.length : at, 0, entry);
     if (!entry.preempted) this.#promptTokens += tokens;
     this.#prefixQueries += tokens;
     this.#prefixHits += cached;
+    entry.passed = false;
     entry.job.admitted(cached);
-    return entry;
   }
 
   #assertAccounted(): void {
@@ -209,10 +231,6 @@ export class Scheduler {
     if (this.#running.length > 0) return;
     assert(pool.held === 0, "KV pages are held though no request runs");
   }
-}
-
-function isPaused({ job }: Entry): boolean {
-  return job.events.waiting >= limits.eventsWaiting;
 }
 
 function isGenerating({ job }: Entry): boolean {

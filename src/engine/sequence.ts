@@ -59,6 +59,16 @@ export class Sequence {
     return this.#options.rewinds;
   }
 
+  /** Positions that there can be at most; Infinity without an end. */
+  get extent(): number {
+    return this.#options.extent;
+  }
+
+  /** Pages that it has. */
+  get held(): number {
+    return this.#pages.length;
+  }
+
   /** Tokens that no later one attends to. */
   get evicted(): number {
     const { sinks, window } = this.#options.attention;
