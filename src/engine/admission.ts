@@ -56,8 +56,9 @@ export class Admission {
       if (active(long) >= limits.longRequests || heldByLong + needed > most) return "pass";
     }
     if (needed <= available) return needed;
-    // Is it those that end whose pages it waits for?
-    return needed <= available + held - heldByLong ? "wait" : "pass";
+    // Is it those that end whose pages it waits for? It holds some itself that it shares.
+    const heldByOthers = held - heldByLong - sequence.held;
+    return needed <= available + heldByOthers ? "wait" : "pass";
   }
 }
 

@@ -66,6 +66,22 @@ test("one that ends passes what waits for an endless one, and that comes first a
   await until(() => other.tokens.length > 0);
 });
 
+test("pages that it would share do not count as those of others", async () => {
+  const engine = await open({ chunkTokens: CHUNK, kvTokens: CONTEXT + CHUNK });
+  await run(engine, generate(prompt(40), 1)).ended;
+  const stream = endless(engine, 1);
+  await until(() => stream.tokens.length > 0);
+  // Two pages of it are remembered, and there is no third.
+  const again = run(engine, generate(prompt(40), 4));
+  await until(() => engine.stats().waiting === 1);
+  const small = run(engine, generate([9, 8, 7], 4));
+  await small.ended;
+  expect([small.tokens, again.tokens]).toEqual([answer([9, 8, 7], 4), []]);
+  stream.leave();
+  await again.ended;
+  expect(again.tokens).toEqual(answer(prompt(40), 4));
+});
+
 test("endless ones leave the pages of a whole context, however many they are", async () => {
   const engine = await open({ chunkTokens: CHUNK, kvTokens: 4 * CONTEXT });
   const streams = [1, 2, 3, 4, 5].map((from) => endless(engine, from));
