@@ -69,6 +69,9 @@ export const commands = {
       { flags: ["tokens"], argument: true, required: false },
       { flags: ["raw", "system", "sql"], argument: false, required: false },
       { flags: ["tokens", "system", "sql"], argument: false, required: false },
+      { flags: ["maxTokens", "unbounded"], argument: false, required: false },
+      // The document is made at the end, of an output that would have to be kept until then.
+      { flags: ["json", "unbounded"], argument: false, required: false },
       // A query is no endless text.
       { flags: ["sql", "unbounded"], argument: false, required: false },
       { flags: ["sql", "sinks"], argument: false, required: false },
@@ -87,15 +90,16 @@ export const commands = {
       "the ids are taken as they are and nothing is added.",
       "One newline at the end of standard input is not part of the prompt.",
       "Generation ends at the model's end-of-sequence token, at a --stop string (which is not printed), " +
-      "after --max-tokens, or when the model's context is full.",
+      "after --max-tokens, with --stop-on-loop when the output repeats itself, or when the model's " +
+      "context is full.",
       "With --sinks, --window, --unbounded or more --max-tokens than the context has room for, the first " +
       "S tokens and the last W stay in sight and the others are forgotten (attention sinks over a " +
       "sliding window), so that memory and time a token stay the same however long the output.",
       "A model folder without a tokenizer takes --tokens only; the ids that it generates are printed, " +
       "separated by spaces, and `text` in the JSON document is empty.",
-      "--json prints one document: text, tokens, finish_reason (stop or length), usage (prompt_tokens, " +
+      "--json prints one document: text, tokens, finish_reason (stop, length or loop), usage (prompt_tokens, " +
       "completion_tokens, total_tokens) and timings (prefill_ms, decode_ms, " +
-      "prefill_tokens_per_second, decode_tokens_per_second).",
+      "prefill_tokens_per_second, decode_tokens_per_second). An interrupted generation prints none.",
     ],
     example: 'arctic prompt --sql "How many orders did each customer place?" --db shop.sqlite',
   },
@@ -134,7 +138,7 @@ export const commands = {
       "on unless --insecure is given. With keys each request but /health and /ready must carry one: " +
       "`Authorization: Bearer KEY`.",
       "--sinks and --window say what a request attends to that asks for an output without end and names " +
-      "no window of its own.",
+      "no window of its own. They are also the most that a request may name.",
       "SIGTERM or Ctrl-C ends the server: it takes no more requests, and lets those that run finish for " +
       "--drain-seconds. A second one ends it at once.",
       "An engine that fails is started once again; the second time the server exits with 70.",

@@ -43,11 +43,11 @@ export const flags = {
   ),
   sinks: optional(
     integer(0, limits.contextTokens, "S"),
-    "attend to the first S tokens for ever (default with --window or --unbounded: 4)",
+    "attend to the first S tokens for ever (default beside a window: 4)",
   ),
   window: optional(
     integer(1, limits.contextTokens, "W"),
-    "attend to the last W tokens (default with --sinks or --unbounded: what the context has room for)",
+    "attend to the last W tokens (default beside sinks: what the context has room for)",
   ),
   unbounded: toggle("generate until stopped, under --sinks and --window"),
   temperature: optional(

@@ -15,10 +15,14 @@ export class Output {
   readonly #waiting = new Set<() => void>();
   #failure: Error | undefined;
 
-  /** @param signal once aborted, no write waits for a reader that may never come */
-  constructor(stream: WriteStream, signal: AbortSignal) {
+  /**
+   * @param signal once aborted, no write waits for a reader that may never come
+   * @param isClosed there is nothing behind `stream`: no write succeeds
+   */
+  constructor(stream: WriteStream, signal: AbortSignal, isClosed = false) {
     this.#stream = stream;
     this.#signal = signal;
+    if (isClosed) this.#failure = noOutput();
     signal.addEventListener("abort", () => {
       for (const resolve of this.#waiting) resolve();
     }, { once: true });
@@ -54,6 +58,13 @@ export class Output {
   json(value: unknown): Promise<void> {
     return this.write(`${JSON.stringify(value)}\n`);
   }
+}
+
+function noOutput(): ArcticError {
+  return new ArcticError(
+    "disk_output",
+    "Standard output is closed: there is nowhere to write to. Direct it to a file, or to /dev/null.",
+  );
 }
 
 function failureOf(error: NodeJS.ErrnoException): Error {

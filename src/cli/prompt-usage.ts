@@ -21,12 +21,16 @@ export function usageAndTimings({ usage, timings }: Pick<EndEvent, "usage" | "ti
 }
 
 /** @param seed where random numbers were drawn */
-export function summary({ usage, timings }: EndEvent, seed: number | undefined): string {
+export function summary(
+  { usage, timings, finishReason }: Pick<EndEvent, "usage" | "timings" | "finishReason">,
+  seed: number | undefined,
+): string {
   const prompt = `prompt ${usage.promptTokens} tokens, ${
     perSecond(timings.prefillTokensPerSecond)
   }`;
   const rate = timings.decodeTokensPerSecond;
   const decode = `generated ${usage.completionTokens} tokens` +
-    (rate > 0 ? `, ${perSecond(rate)}` : "");
+    (rate > 0 ? `, ${perSecond(rate)}` : "") +
+    (finishReason === "loop" ? ", ended because they repeat themselves" : "");
   return `${prompt}; ${decode}${seed === undefined ? "" : `; seed ${seed}`}`;
 }

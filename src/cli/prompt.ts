@@ -27,6 +27,13 @@ export async function prompt(
   if (options.db !== undefined) {
     throw new ArcticError("usage_wrong", "--db is for questions in SQL: give --sql, too.");
   }
+  if (options.json && options.maxTokens === Infinity) {
+    throw new ArcticError(
+      "usage_wrong",
+      "--json prints its document at the end, and with `--max-tokens -1` there may be none: give a " +
+        "number of tokens, or leave --json out.",
+    );
+  }
   const text = options.tokens === undefined
     ? await promptText(invocation.arguments[0], context.signal)
     : "";
@@ -123,7 +130,10 @@ function penalties(options: PromptOptions): Pick<Sampling, "penalties"> {
   };
 }
 
-/** How far a generation goes, and what its tokens see when that is past the context's end. */
+/**
+ * How far a generation goes, and what its tokens see when that is past the context's end.
+ * @throws ArcticError `request_context_length` for a prompt that needs a window and has none
+ */
 function extent(
   promptTokens: number,
   options: PromptOptions,
@@ -131,9 +141,18 @@ function extent(
 ): Pick<GenerateRequest, "maxTokens" | "attention"> {
   const maxTokens = options.unbounded ? Infinity : options.maxTokens;
   const room = contextTokens - promptTokens;
-  const past = maxTokens !== undefined && maxTokens > room && room > 0;
+  const past = maxTokens === Infinity || maxTokens !== undefined && maxTokens > room && room > 0;
   const attention = askedWindow(options, contextTokens) ??
     (past ? widestWindow(contextTokens) : undefined);
+  const most = contextTokens - 1;
+  if (promptTokens > most && attention === undefined) {
+    throw new ArcticError(
+      "request_context_length",
+      `The prompt has ${promptTokens} tokens, and the model's context of ${contextTokens} tokens has ` +
+        `room for ${most}. Shorten it, or give \`--window W\`: then only its first and its last ` +
+        "tokens are seen.",
+    );
+  }
   return {
     ...(maxTokens === undefined || maxTokens === Infinity ? {} : { maxTokens }),
     ...(attention === undefined ? {} : { attention }),

@@ -3,6 +3,7 @@
 import process from "node:process";
 import { ArcticError, Exit, type ExitCode } from "../errors.ts";
 import { version } from "../../package.json" with { type: "json" };
+import { wasOutputClosed } from "./closed-output.ts";
 import type { Context } from "./context.ts";
 import { errorText } from "./error-text.ts";
 import { type AnyInvocation, parse } from "./flags.ts";
@@ -15,7 +16,7 @@ import { onInterrupt } from "./signals.ts";
 export async function run(argv: readonly string[]): Promise<ExitCode> {
   const messages = new Messages(process.stderr, process.env);
   const interruption = onInterrupt(() => messages.status(""));
-  const output = new Output(process.stdout, interruption.signal);
+  const output = new Output(process.stdout, interruption.signal, wasOutputClosed());
   const context = { output, messages, signal: interruption.signal };
   try {
     const code = await perform(argv, context);

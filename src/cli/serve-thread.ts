@@ -9,6 +9,9 @@ import type { RunOptions } from "./open-engine.ts";
 /** The first message to the thread. */
 export interface ThreadOptions extends RunOptions {
   readonly context: number | undefined;
+  /** What the server's outputs without end attend to: refused where it does not fit the model. */
+  readonly sinks: number | undefined;
+  readonly window: number | undefined;
   /** Whether progress is shown in place. */
   readonly isTerminal: boolean;
   readonly columns: number;

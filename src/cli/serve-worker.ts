@@ -5,11 +5,13 @@ import { basename, join, resolve } from "node:path";
 import type { Model } from "../../weights-manifest/reader.ts";
 import { MANIFEST_FILE } from "../../weights-manifest/schema.ts";
 import { assert } from "../assert.ts";
+import { backendOptions } from "../engine/engine.ts";
 import { hostEngine, signOfLife } from "../engine/host.ts";
 import { errorToWire, type FromHost, type Port } from "../engine/wire.ts";
 import { grammarConstraint } from "../grammar/constraint.ts";
 import { openModelForRun, type Surroundings, tokenizerFiles } from "./open-engine.ts";
 import { servedTokens } from "./served-tokens.ts";
+import { checkWindow } from "./window.ts";
 import type { FoundModel, GrammarsMessage, Note, ThreadOptions } from "./serve-thread.ts";
 
 declare const self: Worker;
@@ -50,12 +52,16 @@ function describe(source: Model, embedded: boolean): FoundModel {
 }
 
 async function open(options: ThreadOptions): Promise<void> {
-  const { context, ...run } = options;
+  const { context, sinks, window, ...run } = options;
   const opened = await openModelForRun(
     run,
     surroundings(options),
     { onProgress: signOfLife(port, () => performance.now()) },
-    (source) => servedTokens(source, context),
+    (source) => {
+      // Before the weights are loaded, which may take long.
+      checkWindow({ sinks, window }, backendOptions(source).slots - 1);
+      return servedTokens(source, context);
+    },
   );
   const { engine, source, embedded } = opened;
   let grammars: MessagePort | undefined;

@@ -95,9 +95,12 @@ class Served {
   }
 
   async open(): Promise<void> {
-    const { model, backend, io, allowNan, context } = this.#options;
+    const { model, backend, io, allowNan, context, sinks, window } = this.#options;
     const { isTerminal, columns } = this.#context.messages;
-    const thread = { model, backend, io, allowNan, context, isTerminal, columns };
+    const thread = {
+      ...{ model, backend, io, allowNan, context, sinks, window },
+      ...{ isTerminal, columns },
+    };
     this.#engine = await Supervisor.open({
       start: () => startEngineThread(thread),
       clock,

@@ -109,7 +109,8 @@ export class Generation implements Job {
     const { text: shown, stop } = early ? { text: piece, stop: undefined } : this.#stop.push(piece);
     this.events.push({ type: "token", token, text: shown, ...logprobs });
     if (stop !== undefined) return this.#end("stop", { matched: stop, text: "" });
-    if (this.#loop?.push(token)) return this.#end("loop");
+    const loops = this.#loop?.push(token) ?? false;
+    if (loops && this.#generated >= (request.minTokens ?? 0)) return this.#end("loop");
     if (this.#generated === maxTokens) return this.#end("length");
     return true;
   }

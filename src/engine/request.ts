@@ -69,7 +69,7 @@ export interface GenerateRequest {
   readonly stop?: readonly string[];
   /** Tokens that end the generation as the model's own end does; they are not part of its output. */
   readonly stopTokens?: readonly number[];
-  /** Tokens to generate before any end token or stop text counts. */
+  /** Tokens to generate before any end token, stop text or loop counts. */
   readonly minTokens?: number;
   /** End when the last tokens repeat themselves (limits.loopTokens of them). */
   readonly stopOnLoop?: boolean;

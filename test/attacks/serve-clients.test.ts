@@ -2,6 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
+import { limits } from "../../src/limits.ts";
 import { probeHealth } from "../clients/probe.ts";
 import { type ServedProcess, startServer } from "../clients/server.ts";
 import { complete, endlessStream, PROMPT } from "../fault/streams.ts";
@@ -64,14 +65,16 @@ test("100 clients that leave while their prompts are read", async () => {
 });
 
 test("100 clients that leave while they wait in the queue", async () => {
-  // Nobody reads these: they keep their places and cost no steps.
-  const held = Array.from({ length: 8 }, () => heldStream({ n: 8 }));
+  // More than may run without end at once; they are read, or they would hold no places.
+  const held = Array.from({ length: 8 }, () => heldStream({ n: 8, logprobs: undefined }));
+  for (const socket of held) socket.resume();
+  const waiting = 64 - limits.longRequests;
   try {
-    await server.metricIs(RUNNING, 64, 30_000);
-    await Promise.all(
-      Array.from({ length: 100 }, (_, i) => leaving(20 + i, { stream: i % 2 === 0 })),
-    );
-    await server.metricIs(WAITING, 0);
+    await server.metricIs(WAITING, waiting, 30_000);
+    const endless = { max_tokens: -1, sinks: 4, window: 32, ignore_eos: true, stream: true };
+    await Promise.all(Array.from({ length: 100 }, (_, i) => leaving(20 + i, endless)));
+    await server.metricIs(WAITING, waiting);
+    expect(await server.metric(RUNNING)).toBe(limits.longRequests);
     expect(await server.metric(ADMITTED)).toBe(64);
   } finally {
     for (const socket of held) socket.destroy();

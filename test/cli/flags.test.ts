@@ -256,6 +256,11 @@ describe("wrong usage", () => {
     [["prompt", "--system", "s", "--tokens", "1"], "Give only one of --tokens and --system."],
     [["prompt", "--system", "s", "--raw", "x"], "Give only one of --raw and --system."],
     [["prompt", "--sql", "--unbounded", "x"], "Give only one of --sql and --unbounded."],
+    [
+      ["prompt", "--unbounded", "--max-tokens=10", "x"],
+      "Give only one of --max-tokens and --unbounded.",
+    ],
+    [["prompt", "--unbounded", "--json", "x"], "Give only one of --json and --unbounded."],
     [["prompt", "--sql", "--sinks=1", "x"], "Give only one of --sql and --sinks."],
     [["eval"], "`arctic eval` needs NAME."],
     [["eval", "poems"], "NAME of `arctic eval` must be sql, but it is `poems`."],

@@ -30,4 +30,11 @@ describe("help", () => {
     }
     for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
   });
+
+  test.each(names)("%s names no flag that it does not have", (name) => {
+    const own = [...commands[name].flags.map((flag) => `--${longName(flag)}`), "--help"];
+    for (const flag of commandHelp(name).match(/--[a-z]+(-[a-z]+)*/g) ?? []) {
+      expect(own).toContain(flag);
+    }
+  });
 });

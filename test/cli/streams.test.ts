@@ -192,10 +192,27 @@ describe("standard output", () => {
     expect(stderr).toBe("code 0\n");
   });
 
-  test("closed before the start", async () => {
-    const { code, stderr } = await shell('"$@" >&-', [...generate, "--max-tokens=3"]);
-    expect(code).toBe(0);
-    expect(stderr).not.toContain("arctic:");
+  const isTold = existsSync("/proc/self/fdinfo/1");
+  if (!isTold) console.warn("skipped, there is no /proc: standard output closed before the start");
+  test.skipIf(!isTold)("closed before the start: a failure at the first word", async () => {
+    const { code, stderr } = await shell('"$@" >&-', generate);
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      "arctic: Standard output is closed: there is nowhere to write to. Direct it to a file, or to " +
+        "/dev/null.\n",
+    );
+  });
+
+  test("into nothing on purpose is no failure", async () => {
+    for (const script of ['"$@" >/dev/null', '"$@" 1<>/dev/null']) {
+      expect((await shell(script, [...generate, "--max-tokens=3"])).code).toBe(0);
+    }
+  });
+
+  test("that cannot be written to", async () => {
+    const { code, stderr } = await shell('"$@" 1</dev/null', generate);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^arctic: Standard output cannot be written: EBADF.*\n$/);
   });
 
   if (!existsSync("/dev/full")) console.warn("skipped, there is no /dev/full: a full disk");

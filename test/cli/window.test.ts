@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { askedWindow, widestWindow } from "../../src/cli/window.ts";
+import { askedWindow, checkWindow, widestWindow } from "../../src/cli/window.ts";
 
 test("nothing asked for is full attention", () => {
   expect(askedWindow({ sinks: undefined, window: undefined }, 4096)).toBeUndefined();
@@ -14,4 +14,15 @@ test("sinks, window and the new token fill the context where one of the two is n
 
 test("what was given is taken as it is", () => {
   expect(askedWindow({ sinks: 4, window: 60 }, 4096)).toEqual({ sinks: 4, window: 60 });
+});
+
+test("a server's window fits the model, the new token beside it", () => {
+  expect(() => checkWindow({ sinks: undefined, window: undefined }, 64)).not.toThrow();
+  expect(() => checkWindow({ sinks: 3, window: 60 }, 64)).not.toThrow();
+  expect(() => checkWindow({ sinks: undefined, window: 63 }, 64)).not.toThrow();
+  expect(() => checkWindow({ sinks: 62, window: undefined }, 64)).not.toThrow();
+  expect(() => checkWindow({ sinks: 4, window: 60 }, 64))
+    .toThrow(/^--sinks 4 and --window 60 do not fit the model: .* at most 63 tokens/);
+  expect(() => checkWindow({ sinks: undefined, window: 64 }, 64)).toThrow("--window 64 does not");
+  expect(() => checkWindow({ sinks: 63, window: undefined }, 64)).toThrow("--sinks 63 does not");
 });

@@ -61,6 +61,18 @@ test("ignore_eos generates past it", async () => {
   expect((await collect(engine.submit(request))).tokens).toEqual([62, 63, 0, 1]);
 });
 
+test("min_tokens holds for an output that repeats itself", async () => {
+  const { engine } = await setUp();
+  const attention = { sinks: 1, window: 4 };
+  const looping = { tokens: [1], maxTokens: 700, ignoreEos: true, stopOnLoop: true, attention };
+  const { tokens, end } = await collect(engine.submit(generate(looping)));
+  expect([tokens.length, end?.finishReason]).toEqual([limits.loopTokens, "loop"]);
+  for (const minTokens of [limits.loopTokens, limits.loopTokens + 40]) {
+    const later = await collect(engine.submit(generate({ ...looping, minTokens })));
+    expect([later.tokens.length, later.end?.finishReason]).toEqual([minTokens, "loop"]);
+  }
+});
+
 test("an end token or stop token is told with its log-probability where they are asked for", async () => {
   const { engine } = await setUp();
   // One logit is 10 and the other 63 are 0, so the token that is drawn has this share.
