@@ -160,9 +160,15 @@ export const limits = {
   /** Silence of a stream before a comment, and for how long a client may read nothing. */
   streamKeepAliveMs: 4_000,
   streamUnreadMs: 60_000,
-  /** Events of a stream that are kept for a client that comes back, and such streams. */
-  resumeEvents: 1_024,
+  /** Streams that are kept for clients that come back, and what all of them may take. */
   resumeStreams: 512,
+  resumeBytes: 256 * MiB,
+  /** Of one stream: what was given to a connection and may be lost with it (Linux was seen to hold 4 to
+   * 11 MiB in a connection's buffers), and what may be generated while nobody reads. */
+  resumeGivenBytes: 16 * MiB,
+  resumeAheadBytes: 1 * MiB,
+  /** What keeping an event takes beside its own bytes. */
+  resumeEventBytes: 160,
   /** Events of a request that may be on their way from the engine's thread, or lie there unread. */
   eventCredit: 64,
   /** While requests wait for it, the engine's thread is taken to hang when it passes no layer for this long. */

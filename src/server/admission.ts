@@ -16,6 +16,16 @@ export interface Ticket {
   release(): void;
 }
 
+/** Holds places for clients who are gone and may come back; whoever is there goes first. */
+export interface Waiting {
+  /** Places that can be given up, of one key or of all. */
+  places(keyIdentity?: string): number;
+  /** Gives up those of whoever is gone for longest, at once; false where there are none. */
+  giveUp(keyIdentity?: string): boolean;
+  /** Gives up all, and holds none from now on. */
+  end(): void;
+}
+
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #perKey = new Map<string, number>();
@@ -23,6 +33,7 @@ export class Admission {
   #draining = false;
   readonly #stop = new AbortController();
   #whenEmpty: (() => void)[] = [];
+  #waiting: Waiting | undefined;
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
@@ -37,6 +48,11 @@ export class Admission {
     return this.#draining;
   }
 
+  /** Places that `waiting` holds are given up for requests that would be refused, and at the end. */
+  reclaimFrom(waiting: Waiting): void {
+    this.#waiting = waiting;
+  }
+
   /**
    * Takes a place for `choices` choices of one key.
    * @throws ApiError 429 `queue_full` where there is none, 503 `not_ready` while draining
@@ -48,6 +64,7 @@ export class Admission {
     );
     if (this.#draining) throw notReady("The server is shutting down. Ask another one.");
     const { maxChoices, maxChoicesPerKey } = this.#limits;
+    this.#reclaim(keyIdentity, choices);
     if (this.#choices + choices > maxChoices) {
       throw queueFull(
         `The server has ${this.#choices} answers running or waiting, and takes ${maxChoices}. ` +
@@ -71,9 +88,10 @@ export class Admission {
     return this.#stop.signal;
   }
 
-  /** No one is admitted from now on. */
+  /** No one is admitted from now on, so no one who is gone comes back. */
   drain(): void {
     this.#draining = true;
+    this.#waiting?.end();
   }
 
   /** Ends what still runs. */
@@ -88,6 +106,18 @@ export class Admission {
   empty(): Promise<void> {
     if (this.#choices === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
+  }
+
+  /** Gives places up where that makes room for `choices` choices, and none where it does not. */
+  #reclaim(keyIdentity: string, choices: number): void {
+    const { maxChoices, maxChoicesPerKey } = this.#limits;
+    const missing = () => this.#choices + choices - maxChoices;
+    const missingOfKey = () => (this.#perKey.get(keyIdentity) ?? 0) + choices - maxChoicesPerKey;
+    const waiting = this.#waiting;
+    if (!waiting || missing() <= 0 && missingOfKey() <= 0) return;
+    if (missing() > waiting.places() || missingOfKey() > waiting.places(keyIdentity)) return;
+    while (missingOfKey() > 0 && waiting.giveUp(keyIdentity));
+    while (missing() > 0 && waiting.giveUp());
   }
 
   #ticket(keyIdentity: string, choices: number): Ticket {

@@ -2,7 +2,7 @@
 
 import { ArcticError } from "../errors.ts";
 
-export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 500 | 503;
 
 export type ErrorType =
   | "invalid_request_error"

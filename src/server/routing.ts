@@ -34,6 +34,21 @@ export function routeTable(app: OpenAPIHono<Env>): ReadonlyMap<string, ReadonlyS
   return table;
 }
 
+/** Routes whose GET begins to read something: there is no answer to it without a body. */
+const withoutHead: ReadonlySet<string> = new Set(["/v1/streams/:id"]);
+
+/**
+ * For the routes of `withoutHead`: Hono answers HEAD with what their GET does.
+ * @throws ApiError 405
+ */
+export function refuseHead(c: Context<Env>): void {
+  if (c.req.method === "HEAD") throw wrongMethod("GET, OPTIONS");
+}
+
+function wrongMethod(allow: string): ApiError {
+  return new ApiError(405, `This route takes ${allow} only.`, { headers: { allow } });
+}
+
 function pattern(template: string): RegExp {
   const parts = template.split("/").map((part) =>
     part.startsWith(":") ? "[^/]+" : part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")
@@ -48,7 +63,7 @@ function pattern(template: string): RegExp {
 export function answerUnrouted(app: OpenAPIHono<Env>): void {
   const table = [...routeTable(app)].map(([template, methods]) => ({
     pattern: pattern(template),
-    allow: allowed(methods),
+    allow: allowed(template, methods),
   }));
   app.notFound((c) => {
     const allow = table.find((route) => route.pattern.test(c.req.path))?.allow;
@@ -56,12 +71,12 @@ export function answerUnrouted(app: OpenAPIHono<Env>): void {
       throw new ApiError(404, "There is no such route. GET /openapi.json lists those there are.");
     }
     if (c.req.method === "OPTIONS") return c.body(null, 204, { allow });
-    throw new ApiError(405, `This route takes ${allow} only.`, { headers: { allow } });
+    throw wrongMethod(allow);
   });
 }
 
-function allowed(methods: ReadonlySet<string>): string {
+function allowed(template: string, methods: ReadonlySet<string>): string {
   const all = new Set([...methods, "OPTIONS"]);
-  if (all.has("GET")) all.add("HEAD");
+  if (all.has("GET") && !withoutHead.has(template)) all.add("HEAD");
   return [...all].sort().join(", ");
 }

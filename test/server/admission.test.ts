@@ -54,6 +54,41 @@ test("while draining nobody is admitted, and the end of the last is told", async
   expect(isEmpty).toBe(true);
 });
 
+test("places that wait for nobody are given up where that makes room, and at the end", () => {
+  const admission = new Admission({ maxChoices: 6, maxChoicesPerKey: 4 });
+  const held = [["a", 1], ["b", 3]].map(([key, choices]) => ({
+    key: String(key),
+    choices: Number(choices),
+    ticket: admission.admit(String(key), Number(choices)),
+  }));
+  const of = (key?: string) => held.filter((place) => key === undefined || place.key === key);
+  let hasEnded = false;
+  admission.reclaimFrom({
+    places: (key) => of(key).reduce((sum, { choices }) => sum + choices, 0),
+    giveUp: (key) => {
+      const [first] = of(key);
+      if (!first) return false;
+      held.splice(held.indexOf(first), 1);
+      first.ticket.release();
+      return true;
+    },
+    end: () => hasEnded = true,
+  });
+  admission.admit("c", 2);
+  expect([held.length, admission.choices]).toEqual([2, 6]);
+  admission.admit("a", 1);
+  expect([held.map(({ key }) => key), admission.choices]).toEqual([["b"], 6]);
+  for (const [key, choices] of [["c", 3], ["d", 4]] as const) {
+    expect(refusal(() => admission.admit(key, choices)).status).toBe(429);
+    expect(held.length).toBe(1);
+  }
+  admission.admit("b", 2);
+  expect([held.length, admission.choices]).toEqual([0, 5]);
+  expect(hasEnded).toBe(false);
+  admission.drain();
+  expect(hasEnded).toBe(true);
+});
+
 test("a stop says why, in words for clients", () => {
   const admission = new Admission({ maxChoices: 4, maxChoicesPerKey: 4 });
   expect(admission.stopped.aborted).toBe(false);

@@ -5,11 +5,13 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { defined } from "../../src/assert.ts";
 import { ArcticError } from "../../src/errors.ts";
 import { createWaitingApp } from "../../src/server/app.ts";
 import { listen } from "../../src/server/listen.ts";
 import { createLog } from "../../src/server/log.ts";
 import { fakeApp } from "./fake-app.ts";
+import { spell } from "./fake-engine.ts";
 import { byteText } from "./fake-services.ts";
 import { liveServer } from "./raw-http.ts";
 
@@ -85,6 +87,40 @@ describe("draining", () => {
     finish();
     expect(await answer).toBe(200);
     expect(await drained).toBe(true);
+  });
+
+  test("waits for no client that is gone, for it cannot come back", async () => {
+    const server = liveServer({
+      script: { answer: spell("a"), endless: true, tokenMs: 1 },
+      settings: { resumeSeconds: 60 },
+    });
+    const begin = async () => {
+      const answer = await fetch(`${server.listener.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({
+          messages: [{ role: "user", content: "Hi" }],
+          stream: true,
+          max_tokens: -1,
+        }),
+      });
+      const reader = defined(answer.body, "a body").getReader();
+      await reader.read();
+      await reader.read();
+      return reader;
+    };
+    const { admission } = server.app;
+    const [one, two] = [await begin(), await begin()];
+    await one.cancel();
+    await Bun.sleep(50);
+    expect(admission.choices).toBe(2);
+    const start = performance.now();
+    const drained = server.listener.drain(10);
+    expect(admission.choices).toBe(1);
+    expect((await two.read()).done).toBe(false);
+    await two.cancel();
+    expect(await drained).toBe(true);
+    expect(performance.now() - start).toBeLessThan(5_000);
   });
 
   test("ends what goes on for too long, after telling it", async () => {

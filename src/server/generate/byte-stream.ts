@@ -40,10 +40,11 @@ export function byteStream(
     isClosed = true;
     controller.close();
   };
-  const encode = ({ item, number }: Numbered): Uint8Array =>
-    item.type === "progress"
-      ? encoder.progress(item.done, item.total)
-      : encoder.item(item, source.id === undefined ? undefined : `${source.id}-${number}`);
+  const encode = ({ item, number }: Numbered): Uint8Array => {
+    if (item.type === "progress") return encoder.progress(item.done, item.total);
+    const hasId = source.id !== undefined && number !== undefined;
+    return encoder.item(item, hasId ? `${source.id}-${number}` : undefined);
+  };
   return new ReadableStream<Uint8Array>({
     start() {
       if (signal.aborted) leave();

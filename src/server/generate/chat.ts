@@ -11,7 +11,8 @@ import { chatPrompt } from "./chat-prompt.ts";
 import { type ChatBody, chatSchema } from "./chat-schema.ts";
 import { Choice } from "./choice.ts";
 import { checkModel, checkStream, generateRequest, samplingFor } from "./request.ts";
-import { answerResumed, answerStream, answerWhole, followClient } from "./respond.ts";
+import { answerStream, answerWhole, followClient } from "./respond.ts";
+import { answerResumed } from "./resume.ts";
 import type { Run } from "./run.ts";
 import {
   answerHead,

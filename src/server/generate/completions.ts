@@ -12,7 +12,8 @@ import { foldCompletion, streamCompletion } from "./completion-answer.ts";
 import { lengthFor } from "./length.ts";
 import { outputGrammar } from "./output-grammar.ts";
 import { checkModel, checkStream, generateRequest, samplingFor } from "./request.ts";
-import { answerResumed, answerStream, answerWhole, followClient } from "./respond.ts";
+import { answerStream, answerWhole, followClient } from "./respond.ts";
+import { answerResumed } from "./resume.ts";
 import type { NothingRequest } from "./run.ts";
 import {
   answerHead,

@@ -9,6 +9,7 @@ import type { Encoder, NumberedItem } from "./stream-item.ts";
 
 export const MSGPACK = "application/msgpack";
 const HEADER_BYTES = 4;
+const utf8 = new TextDecoder();
 
 /** Plain maps, that any MessagePack library reads. */
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true });
@@ -35,6 +36,8 @@ function content(item: NumberedItem): object {
   switch (item.type) {
     case "chunk":
       return item.value;
+    case "json":
+      return JSON.parse(utf8.decode(item.bytes));
     case "error":
       return { error: item.error };
     case "done":

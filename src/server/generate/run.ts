@@ -25,6 +25,7 @@ export interface RunOptions {
 }
 
 export class Run {
+  readonly choices: number;
   readonly #abort = new AbortController();
   readonly #events: AsyncGenerator<ChoiceEvent, void, undefined>;
   readonly #whenOver: (() => void)[];
@@ -35,6 +36,7 @@ export class Run {
 
   constructor(options: RunOptions) {
     const { services, requests } = options;
+    this.choices = requests.length;
     this.#whenOver = [options.release];
     this.#events = merge(
       requests.map((request) =>

@@ -10,7 +10,7 @@ import type { Services } from "../services.ts";
 import type { ServerSettings } from "../settings.ts";
 import type { StreamTiming } from "./byte-stream.ts";
 import type { AnswerHead } from "./chat-format.ts";
-import type { DurableStreams } from "./durable.ts";
+import type { DurableStreams } from "./durable-streams.ts";
 import type { GrammarDemand } from "./output-grammar.ts";
 import { type NothingRequest, Run } from "./run.ts";
 import type { EngineRequest } from "../../engine/request.ts";

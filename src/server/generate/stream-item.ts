@@ -4,6 +4,8 @@ import type { ErrorObject } from "../errors.ts";
 
 export type StreamItem =
   | { readonly type: "chunk"; readonly value: object }
+  /** A chunk that was kept: its JSON in UTF-8. */
+  | { readonly type: "json"; readonly bytes: Uint8Array }
   /** `done` of `total` prompt tokens were read: for people who look, no part of the answer. */
   | { readonly type: "progress"; readonly done: number; readonly total: number }
   /** The last item of a stream that fails. */

@@ -4,8 +4,11 @@ import type { StreamItem } from "./stream-item.ts";
 
 export interface Numbered {
   readonly item: StreamItem;
-  /** Counts chunks, the error and the end, from 1; that of the item before for a progress. */
-  readonly number: number;
+  /**
+   * Counts chunks, the error and the end, from 1; that of the item before for a progress. Undefined for
+   * what is told to this reader alone, and cannot be asked for again.
+   */
+  readonly number: number | undefined;
 }
 
 export interface StreamSource {
@@ -13,7 +16,7 @@ export interface StreamSource {
   readonly id: string | undefined;
   /** Undefined after the last item. */
   next(): Promise<Numbered | undefined>;
-  /** The reader is gone, or has read everything. */
+  /** The reader is gone, or has read everything. It may be called without any `next` before it. */
   leave(): void;
 }
 
