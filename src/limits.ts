@@ -151,8 +151,16 @@ export const limits = {
   toolCallCharacters: 1_048_576,
   nameCharacters: 256,
   cacheSaltCharacters: 256,
-  /** Tokens of a choice whose answer is not streamed: it is in memory as a whole. */
-  plainAnswerTokens: 262_144,
+  /**
+   * What an answer that is not streamed holds, all choices and echoed prompts together: its JSON is made
+   * in one turn of the event loop, in about 25 ms. A token counts 1; with log-probabilities, which are
+   * that much longer, it counts 12, and 4 more for each of the likeliest told with it.
+   */
+  plainAnswerParts: 262_144,
+  plainLogprobParts: 12,
+  plainLikeliestParts: 4,
+  /** Echoed tokens that are put into an answer in one turn of the event loop. */
+  echoTurnTokens: 256,
   stopTokens: 64,
   dryBreakers: 32,
   /** A stream's head waits this long for the first token, so that an early failure has a status. */

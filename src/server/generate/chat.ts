@@ -10,6 +10,8 @@ import { type AnswerHead, chatAnswer, chatChunks, ChatFold } from "./chat-format
 import { chatPrompt } from "./chat-prompt.ts";
 import { type ChatBody, chatSchema } from "./chat-schema.ts";
 import { Choice } from "./choice.ts";
+import type { MaxTokens } from "./length.ts";
+import { plainBound, unbounded } from "./plain-answer.ts";
 import { checkModel, checkStream, generateRequest, samplingFor } from "./request.ts";
 import { answerStream, answerWhole, followClient } from "./respond.ts";
 import { answerResumed } from "./resume.ts";
@@ -84,10 +86,16 @@ function checkBody(body: ChatBody): void {
   if (typeof body.top_logprobs === "number" && !body.logprobs) {
     throw badRequest("top_logprobs goes with `logprobs: true` only.", "top_logprobs");
   }
-  if ((body.max_completion_tokens ?? body.max_tokens) === 0) {
-    const param = body.max_completion_tokens === 0 ? "max_completion_tokens" : "max_tokens";
-    throw badRequest(`${param} is 0. Give 1 or more, or -1 for no bound.`, param, "invalid_value");
-  }
+  const { param, value } = maxTokensOf(body);
+  if (value !== 0) return;
+  throw badRequest(`${param} is 0. Give 1 or more, or -1 for no bound.`, param, "invalid_value");
+}
+
+/** Under whichever of its names it was given. */
+function maxTokensOf({ max_completion_tokens: given, max_tokens: other }: ChatBody): MaxTokens {
+  return typeof given === "number"
+    ? { param: "max_completion_tokens", value: given }
+    : { param: "max_tokens", value: other };
 }
 
 async function prepare(
@@ -104,12 +112,15 @@ async function prepare(
   }
   const sampling = await samplingFor(body, services);
   const tokens = await text.encodeChat(chatPrompt(body.messages, plan.tools, model.defaultSystem));
+  const choices = body.n ?? 1;
+  const logprobs = body.logprobs ? body.top_logprobs ?? 0 : undefined;
   const common = {
     fields: body,
-    maxTokens: body.max_completion_tokens ?? body.max_tokens,
+    maxTokens: maxTokensOf(body),
+    mostTokens: body.stream ? unbounded : plainBound({ choices, logprobs }),
     sampling,
     seed: body.seed ?? services.randomSeed(),
-    logprobs: body.logprobs ? body.top_logprobs ?? 0 : undefined,
+    logprobs,
     cacheSalt: saltFor(c, body.cache_salt),
     window: settings,
   };
@@ -117,7 +128,7 @@ async function prepare(
     generateRequest({ ...common, grammar }, tokens, choice, services, "messages");
   request(0); // refuses what is too long before a grammar is compiled for it
   const grammar = await leaseGrammar(plan.grammar, services, held);
-  return Array.from({ length: body.n ?? 1 }, (_, choice) => request(choice, grammar));
+  return Array.from({ length: choices }, (_, choice) => request(choice, grammar));
 }
 
 async function* streamed(

@@ -1,13 +1,15 @@
 /** The events of a run as a stream of completion chunks, or as one completion. */
 
+import { limits } from "../../limits.ts";
 import type { ChoiceEvent, Run } from "./run.ts";
 import type { AnswerHead } from "./chat-format.ts";
 import {
   type CompletionChoice,
+  type CompletionFold,
   type CompletionFormat,
   completionObject,
-  joinPieces,
   type Piece,
+  slices,
 } from "./completion-format.ts";
 import type { StreamItem } from "./stream-item.ts";
 import { UsageSum } from "./usage.ts";
@@ -18,6 +20,7 @@ export interface CompletionWork {
   /** `tried` of each prompt, side by side. */
   readonly choices: readonly CompletionChoice[];
   readonly format: (index: number) => CompletionFormat;
+  readonly fold: () => CompletionFold;
   /** Choices of each prompt that are told, and that are generated to choose them from. */
   readonly wanted: number;
   readonly tried: number;
@@ -48,7 +51,7 @@ export async function* streamCompletion(
     if (!choice) continue;
     if (!begun.has(index)) {
       begun.add(index);
-      for (const piece of choice.begin()) yield chunk(index, piece);
+      for await (const piece of beginning(choice)) yield chunk(index, piece);
     }
     for (const piece of choice.accept(event)) yield chunk(index, piece);
   }
@@ -59,19 +62,30 @@ export async function* streamCompletion(
 }
 
 export async function foldCompletion(work: CompletionWork): Promise<object> {
-  const { run, head, choices, format, wanted, tried } = work;
+  const { run, head, choices, fold, wanted, tried } = work;
   const usage = new UsageSum(tried);
-  const pieces = choices.map((choice) => choice.begin());
+  const folds = choices.map(() => fold());
   const ranks = choices.map(() => new MeanLogprob());
+  for (const [index, choice] of choices.entries()) {
+    for await (const piece of beginning(choice)) folds[index]?.add(piece);
+  }
   for await (const { index, event } of run.events()) {
     if (event.type === "end") usage.add(index, event);
     ranks[index]?.add(event);
-    pieces[index]?.push(...choices[index]?.accept(event) ?? []);
+    for (const piece of choices[index]?.accept(event) ?? []) folds[index]?.add(piece);
   }
-  const told = best(ranks, wanted, tried).map((from, index) =>
-    format(index).choice(joinPieces(pieces[from] ?? []))
-  );
+  const told = best(ranks, wanted, tried).map((from, index) => folds[from]?.choice(index) ?? {});
   return completionObject(head, told, usage.object());
+}
+
+/** An echoed prompt, in turns of the event loop: it comes at once, however long it is. */
+async function* beginning(choice: CompletionChoice): AsyncGenerator<Piece, void, undefined> {
+  for (const piece of choice.begin()) {
+    for (const slice of slices(piece, limits.echoTurnTokens)) {
+      yield slice;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
 }
 
 /** How likely the tokens of a choice are, by which the best of some are chosen. */

@@ -5,6 +5,7 @@ import type { AnswerHead } from "./chat-format.ts";
 import type { Echo } from "./completion-prompt.ts";
 import { type Finish, finishOf } from "./delta.ts";
 import {
+  type CompletionLogprobs,
   completionLogprobs,
   endEntry,
   LogprobAligner,
@@ -94,14 +95,58 @@ export class CompletionFormat {
   }
 }
 
-/** All pieces of a choice as one. */
-export function joinPieces(pieces: readonly Piece[]): Piece {
-  return {
-    text: pieces.map(({ text }) => text).join(""),
-    logprobs: pieces.flatMap(({ logprobs }) => logprobs),
-    tokenIds: pieces.flatMap(({ tokenIds }) => tokenIds),
-    finish: pieces.at(-1)?.finish,
+/** A choice of a plain answer. Pieces are put into its form as they come, not all of them at its end. */
+export class CompletionFold {
+  readonly #format: CompletionFormat;
+  readonly #options: CompletionChoiceOptions;
+  readonly #texts: string[] = [];
+  readonly #tokenIds: number[] = [];
+  readonly #logprobs: CompletionLogprobs = {
+    tokens: [],
+    token_logprobs: [],
+    top_logprobs: [],
+    text_offset: [],
   };
+  #finish: Finish | undefined;
+
+  constructor(options: CompletionChoiceOptions) {
+    this.#format = new CompletionFormat(0, options);
+    this.#options = options;
+  }
+
+  add(piece: Piece): void {
+    if (piece.text !== "") this.#texts.push(piece.text);
+    this.#finish = piece.finish;
+    for (const id of piece.tokenIds) this.#tokenIds.push(id);
+    const { logprobs } = this.#format.choice(piece);
+    if (!logprobs) return;
+    // One by one: a call takes only so many arguments.
+    for (const [at, token] of logprobs.tokens.entries()) {
+      this.#logprobs.tokens.push(token);
+      this.#logprobs.token_logprobs.push(logprobs.token_logprobs[at] ?? null);
+      this.#logprobs.top_logprobs.push(logprobs.top_logprobs[at] ?? null);
+      this.#logprobs.text_offset.push(logprobs.text_offset[at] ?? 0);
+    }
+  }
+
+  /** @param index that it has among the choices that are told */
+  choice(index: number) {
+    return {
+      ...{ index, text: this.#texts.join("") },
+      logprobs: this.#options.tokenBytes ? this.#logprobs : null,
+      ...(this.#options.hasText ? {} : { token_ids: this.#tokenIds }),
+      ...(this.#finish ?? { finish_reason: null }),
+    };
+  }
+}
+
+/** The same piece as several, of `count` entries each at most. */
+export function* slices(piece: Piece, count: number): Generator<Piece, void, undefined> {
+  const { logprobs } = piece;
+  yield { ...piece, logprobs: logprobs.slice(0, count) };
+  for (let from = count; from < logprobs.length; from += count) {
+    yield { ...piece, text: "", tokenIds: [], logprobs: logprobs.slice(from, from + count) };
+  }
 }
 
 /** An answer or a chunk of one, which are of one form. */

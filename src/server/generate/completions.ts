@@ -5,12 +5,13 @@ import type { Context } from "hono";
 import type { Env } from "../env.ts";
 import { badRequest } from "../errors.ts";
 import { errorAnswer, jsonRequest } from "../schema.ts";
-import { CompletionChoice, CompletionFormat } from "./completion-format.ts";
+import { CompletionChoice, CompletionFold, CompletionFormat } from "./completion-format.ts";
 import { type Echo, echoOf, encodePrompts, type Prompt, promptCount } from "./completion-prompt.ts";
 import { type CompletionBody, completionSchema } from "./completion-schema.ts";
 import { foldCompletion, streamCompletion } from "./completion-answer.ts";
-import { lengthFor } from "./length.ts";
+import { attentionFor } from "./length.ts";
 import { outputGrammar } from "./output-grammar.ts";
+import { type MostTokens, plainBound, unbounded } from "./plain-answer.ts";
 import { checkModel, checkStream, generateRequest, samplingFor } from "./request.ts";
 import { answerStream, answerWhole, followClient } from "./respond.ts";
 import { answerResumed } from "./resume.ts";
@@ -83,7 +84,8 @@ async function answer(c: Context<Env>, routes: Routes, body: CompletionBody): Pr
     (_, index) => new CompletionChoice({ ...options, echo: echoes[Math.floor(index / tried)] }),
   );
   const format = (index: number) => new CompletionFormat(index, { ...options, echo: undefined });
-  const work = { run, head: answerHead("cmpl", services), choices, format, wanted, tried };
+  const fold = () => new CompletionFold({ ...options, echo: undefined });
+  const work = { run, head: answerHead("cmpl", services), choices, format, fold, wanted, tried };
   if (body.stream) {
     const includeUsage = body.stream_options?.include_usage ?? false;
     return answerStream(c, routes, work.head.id, run, streamCompletion(work, includeUsage));
@@ -125,7 +127,8 @@ async function prepare(
   const top = body.logprobs ?? undefined;
   const common = {
     fields: body,
-    maxTokens: body.max_tokens,
+    maxTokens: { param: "max_tokens", value: body.max_tokens },
+    mostTokens: body.stream ? unbounded : boundFor(body, prompts, tried),
     sampling,
     seed: body.seed ?? services.randomSeed(),
     logprobs: tried > (body.n ?? 1) ? top ?? 0 : top,
@@ -148,6 +151,16 @@ async function prepare(
   return requests(grammar);
 }
 
+/** Of several that are tried only some are told; still all of them are in memory until then. */
+function boundFor(body: CompletionBody, prompts: readonly Prompt[], tried: number): MostTokens {
+  const promptTokens = prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  return plainBound({
+    choices: body.max_tokens === 0 ? 0 : prompts.length * tried,
+    logprobs: body.logprobs ?? undefined,
+    echoed: body.echo ? promptTokens * tried : 0,
+  });
+}
+
 /** One prompt after the other, so that no more is at work than the request has a place for. */
 async function echoAll(
   c: Context<Env>,
@@ -156,11 +169,10 @@ async function echoAll(
   prompts: readonly Prompt[],
 ): Promise<Echo[]> {
   const echoes: Echo[] = [];
+  const { contextTokens } = services.engine;
+  const attention = attentionFor(body, body.max_tokens, contextTokens, settings);
+  const top = body.logprobs ?? undefined;
   for (const prompt of prompts) {
-    const { contextTokens } = services.engine;
-    const { length } = prompt.tokens;
-    const { attention } = lengthFor(body, body.max_tokens, length, contextTokens, settings);
-    const top = body.logprobs ?? undefined;
     echoes.push(await echoOf(prompt, top, attention, services, c.req.raw.signal));
   }
   return echoes;

@@ -40,7 +40,8 @@ const lengthFields = {
   stop: z.union([stopText, z.array(stopText).max(limits.stopStrings)]).nullish(),
   stop_token_ids: z.array(tokenId).max(limits.stopTokens).nullish(),
   ignore_eos: z.boolean().nullish(),
-  stop_on_loop: z.boolean().nullish().describe("End when the output repeats itself"),
+  stop_on_loop: z.boolean().nullish()
+    .describe("End when the output repeats itself, but not before min_tokens"),
   sinks: z.int().min(0).nullish().describe("First tokens that stay visible for ever"),
   window: z.int().min(1).nullish().describe("Last tokens that are visible"),
 };

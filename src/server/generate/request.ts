@@ -5,13 +5,14 @@ import type { Dry, GenerateRequest, Penalties, Sampling } from "../../engine/req
 import { badRequest, contextLengthError, modelNotFound } from "../errors.ts";
 import type { Services, TextService } from "../services.ts";
 import type { CommonFields } from "./fields.ts";
-import { type Length, lengthFor, type WindowSettings } from "./length.ts";
+import { type Length, lengthFor, type MaxTokens, type WindowSettings } from "./length.ts";
+import type { MostTokens } from "./plain-answer.ts";
 
 /** What all choices of a request have in common. */
 export interface CommonRequest {
   readonly fields: CommonFields;
-  /** max_tokens under whichever name it was given. */
-  readonly maxTokens: number | null | undefined;
+  readonly maxTokens: MaxTokens;
+  readonly mostTokens: MostTokens;
   readonly sampling: Omit<Sampling, "seed">;
   readonly seed: number;
   /** See GenerateRequest.logprobs. */
@@ -132,10 +133,10 @@ export function generateRequest(
   { engine }: Services,
   param: string,
 ): GenerateRequest {
-  const { fields } = common;
+  const { fields, maxTokens, window, mostTokens } = common;
   if (tokens.length === 0) throw badRequest("The prompt is empty.", param, "invalid_value");
   const { contextTokens } = engine;
-  const length = lengthFor(fields, common.maxTokens, tokens.length, contextTokens, common.window);
+  const length = lengthFor(fields, maxTokens, tokens.length, contextTokens, window, mostTokens);
   if (!length.attention && tokens.length >= contextTokens) {
     throw contextLengthError(tokens.length, contextTokens, param);
   }

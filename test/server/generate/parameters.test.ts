@@ -206,7 +206,7 @@ test("how long an output may become", async () => {
   const stream = true;
   expect(await asked({ stream, max_tokens: -1 })).toEqual([undefined, { sinks: 4, window: 4_091 }]);
   expect(await asked({ max_tokens: -1 }))
-    .toEqual([limits.plainAnswerTokens, { sinks: 4, window: 4_091 }]);
+    .toEqual([limits.plainAnswerParts, { sinks: 4, window: 4_091 }]);
   expect(await asked({ stream, max_tokens: -1, window: 100 }))
     .toEqual([undefined, { sinks: 4, window: 100 }]);
   expect(await asked({ stream, max_tokens: 1e6, sinks: 2, window: 64 }))
