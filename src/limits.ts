@@ -22,6 +22,8 @@ export const limits = {
   /** Threads of `convert`, and the bytes of source rows that each holds at a time. */
   convertWorkers: 8,
   convertBlockBytes: 4 * MiB,
+  /** Files that each keeps open. */
+  convertOpenFiles: 8,
   /** Sources smaller than this are converted without starting threads. */
   convertInlineBytes: 32 * MiB,
 

@@ -26,6 +26,7 @@ export interface TensorJob {
 /** Converts tensors one after another, with buffers and tables that live as long as it does. */
 export class TensorConverter {
   private readonly encoder = new RowEncoder();
+  /** Descriptors by path, used longest ago first. */
   private readonly open = new Map<string, number>();
   private input = new ArrayBuffer(0);
   private output = new ArrayBuffer(0);
@@ -38,7 +39,6 @@ export class TensorConverter {
    */
   convert(job: TensorJob): string {
     const hash = new Bun.CryptoHasher("sha256");
-    const fd = this.descriptor(job.file, "r+");
     const scales = new Float32Array(job.scales === null ? 0 : job.scales.bytes / 4);
     let row = 0;
     for (const source of job.sources) {
@@ -52,14 +52,14 @@ export class TensorConverter {
         if (job.dtype === "e4m3") this.encode(job, source, input, output, rows, done, scales, row);
         else this.widen(job, source, input, output, done);
         hash.update(output);
-        writeFully(fd, output, job.data.offset + row * job.stride);
+        writeFully(this.descriptor(job.file, "r+"), output, job.data.offset + row * job.stride);
         row += rows;
       }
     }
     if (job.scales !== null) {
       const bytes = new Uint8Array(scales.buffer);
       hash.update(bytes);
-      writeFully(fd, bytes, job.scales.offset);
+      writeFully(this.descriptor(job.file, "r+"), bytes, job.scales.offset);
     }
     return hash.digest("hex");
   }
@@ -69,12 +69,19 @@ export class TensorConverter {
     this.open.clear();
   }
 
-  /** Keeps few files open: jobs come in the order of the shards, and sources nearly so. */
+  /**
+   * An open file, valid until the next one is asked for. Few are kept, those used last: jobs come in
+   * the order of the shards, and sources nearly so.
+   */
   private descriptor(path: string, mode: "r" | "r+"): number {
-    const known = this.open.get(path);
-    if (known !== undefined) return known;
-    if (this.open.size >= 8) this.close();
-    const fd = openSync(path, mode);
+    let fd = this.open.get(path);
+    this.open.delete(path);
+    const [oldest] = this.open;
+    if (fd === undefined && oldest !== undefined && this.open.size >= limits.convertOpenFiles) {
+      this.open.delete(oldest[0]);
+      closeSync(oldest[1]);
+    }
+    fd ??= openSync(path, mode);
     this.open.set(path, fd);
     return fd;
   }

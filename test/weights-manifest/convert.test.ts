@@ -251,6 +251,15 @@ describe("the result", () => {
       .toEqual(["dense-00001.bin", "experts-00001.bin", "manifest.msgpack", "tokenizer.model"]);
   });
 
+  test("is the same from more source files than are kept open", async () => {
+    const one = tinyCheckpoint({}, { files: 1 });
+    const many = tinyCheckpoint({}, { files: 20 });
+    for (const shardBytes of [2_048, 2 ** 20]) {
+      const expected = folderBytes(await converted(one, { shardBytes, workers: 0 }));
+      expect(folderBytes(await converted(many, { shardBytes, workers: 0 }))).toEqual(expected);
+    }
+  });
+
   test("has as many shards as its size calls for, and the same weights in them", async () => {
     const source = tinyCheckpoint();
     const folder = await converted(source, { shardBytes: 4096 });
