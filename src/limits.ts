@@ -100,8 +100,6 @@ export const limits = {
   runningRequests: 64,
   /** Those of them that may run past the context, and so without end. */
   longRequests: 48,
-  /** Requests that wait for one of those to end, and that others may pass. */
-  passedRequests: 16,
   /** Requests that may wait for a place in the batch before new ones are refused. */
   waitingRequests: 256,
   /** A step that reads prompts beside generating takes this many times one that does not, at most. */

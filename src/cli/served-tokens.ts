@@ -4,17 +4,16 @@ import { limits } from "../limits.ts";
 import type { Model } from "../../weights-manifest/reader.ts";
 
 /**
- * What was asked for, or what the memory set aside for them holds: at least two contexts, so that an
- * answer without end, which keeps its window for itself, leaves room for all others.
+ * What was asked for, or what the memory set aside for them holds: two contexts where one binding a
+ * layer can have them, so that an answer without end, which keeps its window for itself, leaves room.
  */
 export function servedTokens({ config }: Pick<Model, "config">, asked: number | undefined): number {
   if (asked !== undefined) return asked;
-  const { layers, kvHeads, headDim, contextTokens } = config;
-  const bytes = Float32Array.BYTES_PER_ELEMENT * 2 * layers * kvHeads * headDim;
-  const room = Math.floor(limits.servedKvBytes / bytes);
-  const two = 2 * contextTokens + limits.chunkTokens;
-  return Math.min(
-    limits.kvTokens,
-    Math.max(two, Math.min(room, limits.runningRequests * contextTokens)),
-  );
+  const { layers, kvHeads, headDim } = config;
+  const context = Math.min(config.contextTokens, limits.kvTokens);
+  const bytes = Float32Array.BYTES_PER_ELEMENT * kvHeads * headDim;
+  const room = Math.floor(limits.servedKvBytes / (2 * layers * bytes));
+  const bindable = Math.floor(limits.bindingBytes / bytes);
+  const useful = Math.min(room, limits.runningRequests * context, limits.kvTokens);
+  return Math.min(bindable, Math.max(2 * context + limits.chunkTokens, useful));
 }

@@ -17,12 +17,17 @@ export interface Entry {
   preempted: boolean;
   /** It waits for one that may never end; others have passed it. */
   passed: boolean;
+  /** Pages that it lacked then: with fewer it need not be looked at again. */
+  lacked: number;
   /** The last step in which it generated. */
   step: number;
 }
 
-/** Pages to begin with; or to wait, with all that came later; or to let those pass. */
-export type Verdict = number | "wait" | "pass";
+/** `pages` it needs to begin. Where it cannot, all that came later wait as well, or may pass. */
+export interface Verdict {
+  readonly pages: number;
+  readonly says: "begin" | "wait" | "pass";
+}
 
 export class Admission {
   readonly #pool: PagePool;
@@ -53,12 +58,14 @@ export class Admission {
     const heldByLong = long.reduce((sum, { job }) => sum + job.sequence.held, 0);
     if (this.isLong(entry) && long.length > 0) {
       const most = total - Math.ceil(this.#contextTokens / limits.pageTokens);
-      if (active(long) >= limits.longRequests || heldByLong + needed > most) return "pass";
+      if (active(long) >= limits.longRequests || heldByLong + needed > most) {
+        return { pages: needed, says: "pass" };
+      }
     }
-    if (needed <= available) return needed;
+    if (needed <= available) return { pages: needed, says: "begin" };
     // Is it those that end whose pages it waits for? It holds some itself that it shares.
     const heldByOthers = held - heldByLong - sequence.held;
-    return needed <= available + heldByOthers ? "wait" : "pass";
+    return { pages: needed, says: needed <= available + heldByOthers ? "wait" : "pass" };
   }
 }
 

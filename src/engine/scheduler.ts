@@ -79,6 +79,7 @@ export class Scheduler {
       arrival: this.#arrivals++,
       preempted: false,
       passed: false,
+      lacked: 0,
       step: 0,
     });
   }
@@ -113,7 +114,7 @@ export class Scheduler {
     const { chunkTokens, logitRows, pace } = this.#options;
     // Where more wait than generate, their first tokens are worth a stall to the few.
     const prompts = this.#running.filter(({ job }) => job.sequence.pending > 1).length;
-    const isBurst = prompts + this.#waiting.filter(({ passed }) => !passed).length > decoding;
+    const isBurst = prompts + this.#waiting.filter(mayBegin).length > decoding;
     let rows = chunkTokens - decoding;
     if (!isBurst) rows = Math.min(rows, pace.promptRows(decoding));
     let logits = logitRows - decoding;
@@ -165,14 +166,15 @@ export class Scheduler {
   }
 
   /**
-   * Takes the pages for `rows` more tokens of a running sequence; where they are lacking, the youngest
-   * sequences give theirs up, at last the sequence itself. Returns whether it has its pages.
+   * Takes the pages for `rows` more tokens of a running sequence; where they are lacking, sequences give
+   * theirs up: those that nobody reads, then the youngest, at last itself. Returns whether it has them.
    */
   #makeRoom(entry: Entry, rows: number, parts: Part[]): boolean {
     const { sequence } = entry.job;
     const needed = sequence.pagesFor(rows);
     while (needed > this.#options.pool.available) {
-      const youngest = this.#running.findLast((each) => each.job.sequence.rewinds);
+      const youngest = this.#idle() ??
+        this.#running.findLast((each) => each.job.sequence.rewinds);
       assert(youngest !== undefined, "a sequence that has its pages to the end asked for more");
       this.#preempt(youngest);
       const at = parts.findIndex((part) => part.job === youngest.job);
@@ -181,6 +183,11 @@ export class Scheduler {
     }
     sequence.reserve(needed);
     return true;
+  }
+
+  /** The youngest that has pages, does nothing with them, and can be computed again. */
+  #idle(): Entry | undefined {
+    return this.#running.findLast((entry) => isPaused(entry) && entry.job.sequence.rewinds);
   }
 
   #preempt(entry: Entry): void {
@@ -195,21 +202,36 @@ export class Scheduler {
   /** Moves the first waiting job that may begin to the running ones, if the step has room for it. */
   #admit(rows: number): Entry | undefined {
     if (rows <= 0 || !this.#admission.hasPlace(this.#running)) return undefined;
-    let passes = 0;
+    let isPassing = false;
     for (const entry of this.#waiting) {
-      if (passes > 0 && this.#admission.isLong(entry)) continue;
+      if (isPaused(entry)) continue;
+      if (isPassing && this.#admission.isLong(entry)) {
+        entry.passed = true;
+        continue;
+      }
+      if (entry.passed && this.#options.pool.available < entry.lacked) {
+        isPassing = true;
+        continue;
+      }
       const { sequence } = entry.job;
       const tokens = sequence.pending;
       const cached = sequence.adoptPrefix();
-      const verdict = this.#admission.judge(entry, this.#running);
-      if (typeof verdict === "number") {
-        if (!sequence.rewinds) sequence.reserve(verdict);
+      const { says, pages } = this.#admission.judge(entry, this.#running);
+      if (says === "begin") {
+        if (!sequence.rewinds) sequence.reserve(pages);
         this.#begin(entry, tokens, cached);
         return entry;
       }
       if (sequence.rewinds) sequence.rewind();
-      if (verdict === "wait" || ++passes === limits.passedRequests) return undefined;
+      if (says === "wait") {
+        const idle = this.#idle();
+        if (idle === undefined) return undefined;
+        this.#preempt(idle);
+        return this.#admit(rows);
+      }
+      isPassing = true;
       entry.passed = true;
+      entry.lacked = sequence.rewinds ? pages : 0;
     }
     return undefined;
   }
@@ -231,6 +253,10 @@ export class Scheduler {
     if (this.#running.length > 0) return;
     assert(pool.held === 0, "KV pages are held though no request runs");
   }
+}
+
+function mayBegin(entry: Entry): boolean {
+  return !entry.passed && !isPaused(entry);
 }
 
 function isGenerating({ job }: Entry): boolean {

@@ -17,6 +17,13 @@ test("a small model's keys and values fill what is set aside, up to what its req
   expect(servedTokens({ config: short }, undefined)).toBe(64 * limits.runningRequests);
 });
 
+test("a long context is kept twice, as far as a binding goes", () => {
+  const long = { ...config, contextTokens: 32_768, layers: 2, kvHeads: 2 };
+  expect(servedTokens({ config: long }, undefined)).toBe(2 * 32_768 + limits.chunkTokens);
+  const wide = { ...long, kvHeads: 8 };
+  expect(servedTokens({ config: wide }, undefined)).toBe(limits.bindingBytes / (4 * 8 * 128));
+});
+
 test("what is asked for is taken", () => {
   expect(servedTokens({ config }, 100)).toBe(100);
 });

@@ -17,9 +17,10 @@ const WHOLE = { sinks: 4, window: CONTEXT - 5 };
 const engines: Engine[] = [];
 afterEach(() => engines.splice(0).forEach((engine) => engine.close()));
 
-async function open(options: EngineOptions): Promise<Engine> {
-  const { pages } = backendOptions(emptySource, options);
-  const engine = await Engine.open(emptySource, new PagedBackend(pages), options);
+async function open(options: EngineOptions, contextTokens = CONTEXT): Promise<Engine> {
+  const source = { ...emptySource, config: { ...config, contextTokens } };
+  const { pages } = backendOptions(source, options);
+  const engine = await Engine.open(source, new PagedBackend(pages), options);
   engines.push(engine);
   return engine;
 }
@@ -80,6 +81,37 @@ test("pages that it would share do not count as those of others", async () => {
   stream.leave();
   await again.ended;
   expect(again.tokens).toEqual(answer(prompt(40), 4));
+});
+
+test("however many wait for an endless one, the next that fits begins", async () => {
+  const engine = await open({ chunkTokens: CHUNK, kvTokens: CONTEXT + CHUNK });
+  const stream = endless(engine, 1);
+  await until(() => stream.tokens.length > 0);
+  const large = Array.from({ length: 40 }, (_, i) => run(engine, generate(prompt(60 + i), 2)));
+  await until(() => engine.stats().waiting === large.length);
+  const small = run(engine, generate([9, 8, 7], 4));
+  await small.ended;
+  expect(small.tokens).toEqual(answer([9, 8, 7], 4));
+  stream.leave();
+  await Promise.all(large.map(({ ended }) => ended));
+  for (const [i, { tokens }] of large.entries()) expect(tokens).toEqual(answer(prompt(60 + i), 2));
+});
+
+test("those that nobody reads give their pages up, and go on with the same tokens", async () => {
+  const engine = await open({ chunkTokens: CHUNK, kvTokens: 1_024 + CHUNK }, 1_024);
+  const lazy = [1, 2, 3].map((from) => engine.submit(generate([from], 600)));
+  const first = await Promise.all(lazy.map((events) => events.next()));
+  const most = 3 * Math.ceil(limits.eventsWaiting / limits.pageTokens);
+  await until(() => engine.stats().pagesUsed >= most);
+  const large = run(engine, generate(prompt(400), 20));
+  await large.ended;
+  expect(large.tokens).toEqual(answer(prompt(400), 20));
+  expect(engine.stats().preemptions).toBeGreaterThan(0);
+  for (const [i, events] of lazy.entries()) {
+    const all = [first[i]?.value as EngineEvent, ...await Array.fromAsync(events)];
+    const tokens = all.flatMap((event) => event.type === "token" ? [event.token] : []);
+    expect(tokens).toEqual(answer([i + 1], 600));
+  }
 });
 
 test("endless ones leave the pages of a whole context, however many they are", async () => {
