@@ -127,6 +127,8 @@ export const limits = {
   /** A body may take its time, but within each period so many bytes of it come, or it is refused. */
   bodyPeriodMs: 10_000,
   bodyPeriodBytes: 16 * KiB,
+  /** Parts that are read in one turn of the event loop: tiny ones may all be there already. */
+  bodyPartsATurn: 1_024,
   /** The rest of a body that is refused is read and forgotten so far, and while it keeps coming. */
   lingerBytes: 128 * MiB,
   lingerMilliseconds: 5_000,

@@ -138,7 +138,7 @@ export const commands = {
       "on unless --insecure is given. With keys each request but /health and /ready must carry one: " +
       "`Authorization: Bearer KEY`.",
       "--sinks and --window say what a request attends to that asks for an output without end and names " +
-      "no window of its own. They are also the most that a request may name.",
+      "no window of its own. Together they are the most that a request may name.",
       "SIGTERM or Ctrl-C ends the server: it takes no more requests, and lets those that run finish for " +
       "--drain-seconds. A second one ends it at once.",
       "An engine that fails is started once again; the second time the server exits with 70.",

@@ -9,7 +9,6 @@
  */
 
 import { assert } from "../assert.ts";
-import { limits } from "../limits.ts";
 import { Admission, type Entry, isPaused } from "./admission.ts";
 import type { Job } from "./job.ts";
 import type { PagePool } from "./page-pool.ts";

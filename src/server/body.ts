@@ -6,6 +6,7 @@ import type { Env } from "./env.ts";
 import { ApiError, badRequest, queueFull } from "./errors.ts";
 import { jsonExcess } from "./json-scan.ts";
 import { linger } from "./linger.ts";
+import { nextTurn } from "./next-turn.ts";
 import { routeOf } from "./routing.ts";
 
 /** Bytes of bodies that are being read or answered, of all requests together. */
@@ -41,16 +42,20 @@ export function jsonBody(settings: BodySettings) {
       budget.take(bytes);
       held.bytes += bytes;
     };
+    const release = () => {
+      budget.give(held.bytes);
+      held.bytes = 0;
+    };
     try {
       // Bun's own limit would end a slow body that keeps coming; readBody has a limit of its own.
       c.env?.holdOpen?.();
-      const bytes = await readBody(c.req.raw, settings, take);
+      const bytes = await readBody(c.req.raw, settings, { take, release });
       c.env?.limitIdle?.();
       const value = await parseJson(bytes);
       c.req.json = <T>() => Promise.resolve(value as T);
       await next();
     } finally {
-      budget.give(held.bytes);
+      release();
     }
   });
 }
@@ -75,13 +80,16 @@ function tooSlow(): ApiError {
   return new ApiError(408, "The body came too slowly.", { headers: { connection: "close" } });
 }
 
-const PARTS_AT_ONCE = 1_024;
+/** Told the size of each part before it is kept, and when none of them is any more. */
+interface Share {
+  take(bytes: number): void;
+  release(): void;
+}
 
-/** @param take told the size of each part before it is kept */
 async function readBody(
   { headers, body }: Request,
   settings: BodySettings,
-  take: (bytes: number) => void,
+  share: Share,
 ): Promise<Uint8Array> {
   const buffer = new GrowingBuffer();
   if (body === null) return buffer.bytes();
@@ -99,14 +107,16 @@ async function readBody(
     let parts = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       // Tiny parts that are all there already would otherwise keep the event loop from its turn.
-      if (++parts % PARTS_AT_ONCE === 0) await nextTurn();
+      if (++parts % limits.bodyPartsATurn === 0) await nextTurn();
       const size = buffer.size + part.value.length;
       if (size > settings.bodyBytes) throw tooLarge(settings.bodyBytes);
-      take(part.value.length);
+      share.take(part.value.length);
       buffer.add(part.value);
     }
   } catch (error) {
     stopWatching();
+    buffer.clear();
+    share.release();
     if (error instanceof ApiError) await linger(reader);
     await leave();
     if (error instanceof ApiError) throw error;
@@ -147,14 +157,14 @@ class GrowingBuffer {
     this.size = size;
   }
 
+  clear(): void {
+    this.#buffer = new Uint8Array();
+    this.size = 0;
+  }
+
   bytes(): Uint8Array {
     return this.#buffer.subarray(0, this.size);
   }
-}
-
-/** Everybody else is served before what follows. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function parseJson(bytes: Uint8Array): Promise<unknown> {

@@ -1,6 +1,7 @@
 /** What to do with the rest of a body that is refused while it is still being sent. */
 
 import { limits } from "../limits.ts";
+import { nextTurn } from "./next-turn.ts";
 
 type Reader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read">;
 
@@ -11,7 +12,9 @@ type Reader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read">;
  */
 export async function linger(reader: Reader): Promise<void> {
   const end = performance.now() + limits.lingerMilliseconds;
-  for (let bytes = 0; bytes < limits.lingerBytes && performance.now() < end;) {
+  let bytes = 0;
+  for (let parts = 1; bytes < limits.lingerBytes && performance.now() < end; parts++) {
+    if (parts % limits.bodyPartsATurn === 0) await nextTurn();
     const part = await readUnlessQuiet(reader);
     if (part === undefined) return;
     bytes += part.length;

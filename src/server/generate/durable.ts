@@ -5,7 +5,7 @@
  */
 
 import { assert } from "../../assert.ts";
-import { ApiError, errorObject } from "../errors.ts";
+import { ApiError, type ErrorObject, errorObject } from "../errors.ts";
 import { Backlog } from "./backlog.ts";
 import type { StreamItem } from "./stream-item.ts";
 import type { Numbered, StreamSource } from "./stream-source.ts";
@@ -125,7 +125,14 @@ export class DurableStream {
     }
     if (reader.state === "ended") return undefined;
     reader.state = "ended";
-    return { item: { type: "error", error: this.#isDropped ? GONE : TAKEN }, number: undefined };
+    return { item: { type: "error", error: this.#loss(reader) }, number: undefined };
+  }
+
+  /** Why a reader gets no more. */
+  #loss({ position }: Reader): ErrorObject {
+    if (this.#isDropped) return GONE;
+    if (position + 1 >= this.#backlog.first) return TAKEN;
+    return errorObject(notKept(this.#options.id, this.#backlog.first - 1));
   }
 
   #attach(reader: Reader): void {

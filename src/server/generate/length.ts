@@ -35,7 +35,7 @@ export function lengthFor(
   const attention = attentionFor(fields, value, contextTokens, settings);
   const room = Math.max(1, contextTokens - promptTokens);
   const asked = typeof value === "number" && value !== -1
-    ? most.check(attention ? value : Math.min(value, room), param)
+    ? most.check(attention ? value : Math.min(value, room), param, value)
     : Math.min(value === -1 ? Infinity : room, most.tokens);
   return {
     ...(attention && { attention }),

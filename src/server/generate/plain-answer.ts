@@ -7,10 +7,10 @@ import { badRequest } from "../errors.ts";
 export interface MostTokens {
   readonly tokens: number;
   /**
-   * Returns `asked`.
-   * @throws ApiError 400 naming `param`, where it is more
+   * Returns `asked`, what `given` comes to.
+   * @throws ApiError 400 naming `param` and the number that was given, where it is more
    */
-  check(asked: number, param: string): number;
+  check(asked: number, param: string, given: number): number;
 }
 
 export interface PlainAnswer {
@@ -46,10 +46,10 @@ export function plainBound({ choices, logprobs, echoed = 0 }: PlainAnswer): Most
     : `, which leaves ${tokens} for each choice of this one`;
   return {
     tokens,
-    check(asked, param) {
+    check(asked, param, given) {
       if (asked <= tokens) return asked;
       throw badRequest(
-        `${bound}${shared}, but ${param} asks for ${asked}. Ask for fewer, or set \`stream: true\`.`,
+        `${bound}${shared}, but ${param} asks for ${given}. Ask for fewer, or set \`stream: true\`.`,
         param,
         "invalid_value",
       );

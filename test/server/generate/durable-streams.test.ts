@@ -148,6 +148,19 @@ describe("one stream", () => {
     await read(next, 4, 4);
   });
 
+  test("tells who asks too late which events there are", async () => {
+    const { begin, resume } = counters();
+    const first = begin("a");
+    await read(first, 30);
+    const late = resume("a", 15);
+    await read(first, 30, 30);
+    expect((await late.next())?.item).toMatchObject({
+      type: "error",
+      error: { message: expect.stringMatching(/no longer kept\..* Last-Event-ID: a-\d+$/s) },
+    });
+    await read(first, 1, 60);
+  });
+
   test("tells whom it left at once, though nothing new comes", async () => {
     const { streams } = counters();
     async function* items(): AsyncGenerator<StreamItem, void, undefined> {

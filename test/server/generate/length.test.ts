@@ -67,6 +67,9 @@ describe("an answer that is not streamed", () => {
       expect(error?.message).toContain("`stream: true`");
     }
     expect(await maxTokens(CHAT, { max_tokens: all, ...logprobs })).toBe(all);
+    // The number that was given, not what the context leaves of it.
+    const { error } = await asked(CHAT, { max_tokens: 1e6, ...logprobs });
+    expect(error?.message).toContain("max_tokens asks for 1000000");
     const wide = { max_tokens: limits.plainAnswerParts + 1, window: 9 };
     expect((await asked(COMPLETIONS, wide)).error?.param).toBe("max_tokens");
     // The context has room for less: no more can come of it.
