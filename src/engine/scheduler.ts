@@ -112,7 +112,8 @@ export class Scheduler {
     const decoding = parts.length;
     const { chunkTokens, logitRows, pace } = this.#options;
     // Where more wait than generate, their first tokens are worth a stall to the few.
-    const prompts = this.#running.filter(({ job }) => job.sequence.pending > 1).length;
+    const prompts =
+      this.#running.filter((entry) => !isPaused(entry) && !isGenerating(entry)).length;
     const isBurst = prompts + this.#waiting.filter(mayBegin).length > decoding;
     let rows = chunkTokens - decoding;
     if (!isBurst) rows = Math.min(rows, pace.promptRows(decoding));
