@@ -9,6 +9,7 @@ import { limits } from "../limits.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { Tokenizer, type TokenizerFiles } from "../tokenizer/tokenizer.ts";
 import { workerUrl } from "../worker-url.ts";
+import { nextTurn } from "./next-turn.ts";
 import type { TextService } from "./services.ts";
 
 /** What the thread is asked. */
@@ -147,7 +148,7 @@ export class TokenizerText implements TextService {
 async function plainNumbers(ids: Int32Array): Promise<number[]> {
   const numbers: number[] = [];
   for (let from = 0; from < ids.length; from += IDS_AT_ONCE) {
-    if (from > 0) await new Promise((resolve) => setImmediate(resolve));
+    if (from > 0) await nextTurn();
     const to = Math.min(from + IDS_AT_ONCE, ids.length);
     for (let i = from; i < to; i++) numbers.push(ids[i] as number);
   }

@@ -1,6 +1,7 @@
 /** The events of a run as a stream of completion chunks, or as one completion. */
 
 import { limits } from "../../limits.ts";
+import { nextTurn } from "../next-turn.ts";
 import type { ChoiceEvent, Run } from "./run.ts";
 import type { AnswerHead } from "./chat-format.ts";
 import {
@@ -83,7 +84,7 @@ async function* beginning(choice: CompletionChoice): AsyncGenerator<Piece, void,
   for (const piece of choice.begin()) {
     for (const slice of slices(piece, limits.echoTurnTokens)) {
       yield slice;
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
   }
 }
